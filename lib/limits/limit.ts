@@ -1,0 +1,119 @@
+/**
+ * What may be limited, where, and how a judged request carries its limits to the ledger.
+ * Limit `0` blocks, `null` is unlimited.
+ */
+
+/** Where a limit applies. Every scope that matches a request is decided together. */
+export type Scope = { readonly key: string } | { readonly user: string } | { readonly team: string } | 'global';
+
+/** The kind of a scope alone, as refusals name it. */
+export type ScopeKind = 'key' | 'user' | 'team' | 'global';
+
+/** A scope's name in the ledger: `key:<id>`, `user:<id>`, `team:<id>` or `global`. */
+export type ScopeId = 'global' | `${'key' | 'user' | 'team'}:${string}`;
+
+export function scopeId(scope: Scope): ScopeId {
+  if (scope === 'global') return 'global';
+  if ('key' in scope) return `key:${scope.key}`;
+  return 'user' in scope ? `user:${scope.user}` : `team:${scope.team}`;
+}
+
+export function scopeKind(id: ScopeId): ScopeKind {
+  return id.slice(0, id === 'global' ? undefined : id.indexOf(':')) as ScopeKind;
+}
+
+/**
+ * The length of a budget's period: a calendar word (UTC, weeks from Monday), or a length counted from the anchor
+ * such as `90s`, `15m`, `12h`, `30d`, `1mo`.
+ */
+export type BudgetDuration = string;
+
+/** An amount of money per period. */
+export interface Budget {
+  readonly maxBudgetNanoUsd: number;
+  readonly budgetDuration: BudgetDuration;
+}
+
+/** Limits of one model, or of all models that match a pattern, inside a scope. */
+export interface ModelLimit {
+  /** Exact name, `prefix*` or `*`. */
+  readonly model: string;
+  readonly rpmLimit: number | null;
+  readonly tpmLimit: number | null;
+  readonly maxBudget: Budget | null;
+}
+
+/** The limits that a key or a policy carries. */
+export interface Limits {
+  /** Requests in any 60 seconds. */
+  readonly rpmLimit: number | null;
+  /** Tokens in any 60 seconds. */
+  readonly tpmLimit: number | null;
+  /** Requests in any 24 hours. */
+  readonly rpdLimit: number | null;
+  /** Tokens in any 24 hours. */
+  readonly tpdLimit: number | null;
+  readonly maxParallelRequests: number | null;
+  readonly maxTokensPerRequest: number | null;
+  readonly maxBudgetNanoUsd: number | null;
+  readonly softBudgetNanoUsd: number | null;
+  /** Period of `maxBudgetNanoUsd`, and of the spend shown; `null` counts the whole life. */
+  readonly budgetDuration: BudgetDuration | null;
+  readonly budgets: readonly Budget[];
+  readonly modelLimits: readonly ModelLimit[];
+}
+
+/** What a limit of a plan measures. */
+export type Measure = 'requests' | 'tokens' | 'concurrency' | 'budget';
+
+interface PlannedLimitBase {
+  readonly scopeId: ScopeId;
+  /** Position of the scope in {@link AdmissionPlan.scopes}. */
+  readonly scopeIndex: number;
+  /** Name of the counter inside the scope: `rpm`, `tpd`, `main`, `rpm/gpt-4o*`, … */
+  readonly id: string;
+}
+
+/** At most `limit` requests or tokens in any `windowMs`. `null` counts without refusing. */
+export interface PlannedWindow extends PlannedLimitBase {
+  readonly measure: 'requests' | 'tokens';
+  readonly windowMs: number;
+  readonly limit: number | null;
+}
+
+/** At most `limit` holds open at once. `null` counts without refusing. */
+export interface PlannedConcurrency extends PlannedLimitBase {
+  readonly measure: 'concurrency';
+  readonly limit: number | null;
+}
+
+/** At most `limit` nano-dollars spent and held in the period. `null` counts without refusing. */
+export interface PlannedBudget extends PlannedLimitBase {
+  readonly measure: 'budget';
+  readonly limit: number | null;
+  readonly periodStartMs: number;
+  /** First millisecond after the period; `null` for a budget without end. */
+  readonly periodEndMs: number | null;
+}
+
+export type PlannedLimit = PlannedWindow | PlannedConcurrency | PlannedBudget;
+
+/** A scope of a plan, and the revision of the record under which the request was judged (0: there is no record). */
+export interface PlannedScope {
+  readonly scopeId: ScopeId;
+  readonly revision: number;
+}
+
+/**
+ * Everything the ledger must hold a kind of request against. Immutable; the service makes one for a key and a model and
+ * uses it again until a record changes or a period ends, so a store may keep what it derives from a plan by its identity.
+ */
+export interface AdmissionPlan {
+  readonly scopes: readonly PlannedScope[];
+  readonly limits: readonly PlannedLimit[];
+  /** Smallest `maxTokensPerRequest` of all scopes, and the position of its scope. */
+  readonly maxTokensPerRequest: { readonly limit: number; readonly scopeIndex: number } | null;
+  /** The plan is true for store times in `[validFromMs, validUntilMs)`: outside, a period of it is not the current one. */
+  readonly validFromMs: number;
+  readonly validUntilMs: number;
+}
