@@ -1,0 +1,62 @@
+import type { BudgetInput } from './key-input.ts';
+import type { KeyStatus, Metadata, Permissions } from './virtual-key.ts';
+
+/** A policy as shown: USD and ISO 8601 times. */
+export interface ShownLimits {
+  readonly rpmLimit: number | null;
+  readonly tpmLimit: number | null;
+  readonly rpdLimit: number | null;
+  readonly tpdLimit: number | null;
+  readonly maxParallelRequests: number | null;
+  readonly maxTokensPerRequest: number | null;
+  readonly maxBudget: number | null;
+  readonly softBudget: number | null;
+  readonly budgetDuration: string | null;
+  readonly budgets: readonly BudgetInput[];
+  readonly modelRpmLimit: { readonly [model: string]: number };
+  readonly modelTpmLimit: { readonly [model: string]: number };
+  readonly modelMaxBudget: { readonly [model: string]: BudgetInput };
+}
+
+/** A virtual key as shown to callers: USD and ISO 8601 times. Never the secret, never its hash. */
+export interface VirtualKey extends ShownLimits {
+  readonly id: string;
+  readonly name: string;
+  readonly alias: string;
+  /** First 8 characters … last 4 of the secret. */
+  readonly prefix: string;
+  readonly status: KeyStatus;
+  readonly models: readonly string[];
+  readonly endpoints: readonly string[] | null;
+  readonly permissions: Permissions;
+  readonly ownerId: string | null;
+  readonly teamId: string | null;
+  readonly rateLimitEnabled: boolean;
+  readonly tags: readonly string[];
+  readonly metadata: Metadata;
+  /** What is left of a budget of the key is nothing: the next paid call is refused. */
+  readonly budgetExceeded: boolean;
+  /** USD in the current period, or of the whole life where there is none. */
+  readonly spend: number;
+  /** USD: limit − spent − held, at least 0; `null` without a budget. */
+  readonly budgetRemaining: number | null;
+  /** Percent; `null` without a budget. */
+  readonly budgetUtilization: number | null;
+  readonly budgetResetAt: string | null;
+  readonly expiresAt: string | null;
+  readonly revokedReason: string | null;
+  readonly version: number;
+  readonly createdAt: string;
+  readonly updatedAt: string;
+  readonly lastUsedAt: string | null;
+  /** State of the key's twin at a mirror; `null` where there is none. */
+  readonly sync: unknown;
+}
+
+export interface Policy extends ShownLimits {
+  readonly models: readonly string[] | null;
+  readonly endpoints: readonly string[] | null;
+  readonly version: number;
+  readonly createdAt: string;
+  readonly updatedAt: string;
+}

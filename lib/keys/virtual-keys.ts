@@ -1,0 +1,138 @@
+import type { Scope, ScopeKind } from '../limits/limit.ts';
+import type { Actor, Clock, Hold, KeyCounts, Logger, Page, Store } from '../stores/store.ts';
+import type { PriceBook } from '../usage/pricing.ts';
+import type { TokenUsage, UsageDimension, UsageSource } from '../usage/usage.ts';
+import type { DefaultsInput, KeyInput, KeyPatch, PolicyInput } from './key-input.ts';
+import type { Policy, VirtualKey } from './shown-key.ts';
+import type { KeyStatus } from './virtual-key.ts';
+
+export interface KeyListFilter {
+  /** Keys that list any of these strings. */
+  readonly models?: readonly string[] | undefined;
+  readonly status?: KeyStatus | undefined;
+  readonly ownerId?: string | readonly string[] | undefined;
+  readonly teamId?: string | readonly string[] | undefined;
+  readonly tag?: string | undefined;
+  readonly search?: string | undefined;
+}
+
+/** 20 by default, at most 100; by cursor or by page number from 1. */
+export type PageInput = Partial<{ limit: number; cursor: string; page: number }>;
+
+export interface List<T> {
+  readonly items: readonly T[];
+  readonly total: number;
+  readonly nextCursor: string | null;
+}
+
+export interface UsageRequest {
+  readonly keyId?: string | undefined;
+  readonly ownerId?: string | readonly string[] | undefined;
+  readonly teamId?: string | readonly string[] | undefined;
+  readonly model?: string | undefined;
+  /** ISO 8601, epoch milliseconds or a Date. */
+  readonly from?: string | number | Date | undefined;
+  readonly until?: string | number | Date | undefined;
+  /** The last so many UTC days, today included; instead of `from`. */
+  readonly days?: number | undefined;
+  readonly groupBy?: readonly UsageDimension[] | undefined;
+}
+
+/** Sums of usage; money in USD. */
+export interface UsageSums extends TokenUsage {
+  readonly requests: number;
+  readonly totalTokens: number;
+  readonly costUsd: number;
+}
+
+export interface UsageReport {
+  readonly totals: UsageSums;
+  /** One row a group, in the order of its values: `{ day, model, …sums }` for `groupBy: ['day', 'model']`. */
+  readonly rows: readonly (UsageSums & { readonly [dimension in UsageDimension]?: string | null })[];
+}
+
+export interface ShownAuditRow {
+  readonly id: string;
+  readonly at: string;
+  readonly actor: Actor;
+  readonly action: string;
+  readonly target: string;
+  readonly before: unknown;
+  readonly after: unknown;
+  readonly reason: string | null;
+}
+
+export interface CreateVirtualKeysOptions {
+  store: Store;
+  prices?: PriceBook | undefined;
+  clock?: Clock | undefined;
+  logger?: Logger | undefined;
+}
+
+/** The service: issues keys, verifies them, and holds requests against their limits. */
+export interface VirtualKeys {
+  create(input: KeyInput, actor?: Actor): Promise<{ key: VirtualKey; secret: string }>;
+  /** @throws KeyNotFoundError */
+  get(id: string): Promise<VirtualKey>;
+  list(filter?: KeyListFilter, page?: PageInput): Promise<List<VirtualKey>>;
+  count(filter?: KeyListFilter): Promise<KeyCounts>;
+  update(id: string, patch: KeyPatch, options?: { ifVersion?: number | undefined }, actor?: Actor): Promise<VirtualKey>;
+  rotate(
+    id: string,
+    options?: { graceSeconds?: number | undefined; ifVersion?: number | undefined },
+    actor?: Actor,
+  ): Promise<{ key: VirtualKey; secret: string }>;
+  disable(id: string, actor?: Actor): Promise<VirtualKey>;
+  enable(id: string, actor?: Actor): Promise<VirtualKey>;
+  revoke(id: string, options?: { reason?: string | undefined }, actor?: Actor): Promise<VirtualKey>;
+  /** Removes the key; its usage and audit rows stay. */
+  delete(id: string, actor?: Actor): Promise<void>;
+  /** Removes every expired key; answers how many. */
+  deleteExpired(actor?: Actor): Promise<number>;
+  resetSpend(id: string, actor?: Actor): Promise<VirtualKey>;
+  verify(
+    secret: string,
+  ): Promise<
+    | { valid: true; key: VirtualKey }
+    | { valid: false; reason: 'unknown' | 'malformed' | 'revoked' | 'disabled' | 'expired' }
+  >;
+  setPolicy(scope: Exclude<Scope, { key: string }>, policy: PolicyInput, actor?: Actor): Promise<Policy>;
+  getPolicy(scope: Exclude<Scope, { key: string }>): Promise<Policy | undefined>;
+  /** What an operator stored over the options of {@link createVirtualKeys}, and what is in force. */
+  getDefaults(): Promise<{ defaults: object; maximums: object; version: number }>;
+  setDefaults(input: DefaultsInput, actor?: Actor): Promise<{ defaults: object; maximums: object; version: number }>;
+  usage(request: UsageRequest): Promise<UsageReport>;
+  audit(
+    query?: {
+      keyId?: string | readonly string[] | undefined;
+      target?: string | undefined;
+      action?: string | undefined;
+    },
+    page?: PageInput,
+  ): Promise<List<ShownAuditRow>>;
+  balance(id: string): Promise<Balance>;
+  health(): Promise<{ store: { name: string; state: 'up' | 'down' } }>;
+}
+
+/** What a key has used and has left, by the store's clock; money in USD. */
+export interface Balance {
+  readonly keyId: string;
+  readonly spend: number;
+  readonly held: number;
+  readonly budgetRemaining: number | null;
+  readonly budgetUtilization: number | null;
+  readonly budgetResetAt: string | null;
+  readonly openRequests: number;
+  readonly limits: readonly {
+    readonly scope: ScopeKind;
+    /** `rpm`, `tpm`, `rpd`, `tpd`, `parallel`, `monthly_budget`, `model_rpm` … */
+    readonly name: string;
+    readonly model: string | null;
+    readonly limit: number;
+    readonly used: number;
+    readonly remaining: number;
+    readonly resetAt: string | null;
+  }[];
+}
+
+export type { Actor, Hold, Page, UsageSource };
