@@ -72,6 +72,10 @@ interface PlannedLimitBase {
   readonly scopeIndex: number;
   /** Name of the counter inside the scope: `rpm`, `tpd`, `main`, `rpm/gpt-4o*`, … */
   readonly id: string;
+  /** As refusals name it: `rpm`, `monthly_budget`, `model_tpm`, … */
+  readonly name: string;
+  /** The pattern of a limit per model. */
+  readonly model: string | null;
 }
 
 /** At most `limit` requests or tokens in any `windowMs`. `null` counts without refusing. */
@@ -98,6 +102,17 @@ export interface PlannedBudget extends PlannedLimitBase {
 
 export type PlannedLimit = PlannedWindow | PlannedConcurrency | PlannedBudget;
 
+/** What a call takes from one limit: where it is given back, or corrected. */
+export interface Take {
+  readonly scopeId: ScopeId;
+  readonly id: string;
+  readonly measure: Measure;
+  /** 0 except for windows. */
+  readonly windowMs: number;
+  /** 0 except for budgets. */
+  readonly periodStartMs: number;
+}
+
 /** A scope of a plan, and the revision of the record under which the request was judged (0: there is no record). */
 export interface PlannedScope {
   readonly scopeId: ScopeId;
@@ -111,6 +126,8 @@ export interface PlannedScope {
 export interface AdmissionPlan {
   readonly scopes: readonly PlannedScope[];
   readonly limits: readonly PlannedLimit[];
+  /** What a call under this plan takes, by position of `limits`. */
+  readonly takes: readonly Take[];
   /** Smallest `maxTokensPerRequest` of all scopes, and the position of its scope. */
   readonly maxTokensPerRequest: { readonly limit: number; readonly scopeIndex: number } | null;
   /** The plan is true for store times in `[validFromMs, validUntilMs)`: outside, a period of it is not the current one. */

@@ -27,32 +27,34 @@ export function createWindow(id: string, windowMs: number): WindowCounter {
 
 /**
  * Lets the cells go that are no longer inside at `nowMs`. A clock that stepped back a little changes nothing: what comes
- * then is counted in the newest cell. One that stepped back by more than a window starts the counter again, and the
- * answer is `true`.
+ * then is counted in the newest cell. When it stepped back by more than a window, the window starts again with all that
+ * counted in its first cell, so that the step admits nothing and is over after one window; the answer is then `true`.
  */
 export function rollWindow(window: WindowCounter, nowMs: number): boolean {
   const cell = Math.floor(nowMs / window.cellMs);
-  const behind = window.cell - cell;
-  if (behind > cellsPerWindow && window.total > 0) {
-    restart(window, cell);
+  const ahead = cell - window.cell;
+  if (ahead <= 0 && ahead >= -cellsPerWindow) return false;
+  if (ahead > cellsPerWindow || window.total === 0) {
+    restart(window, cell, 0);
+    return false;
+  }
+  if (ahead < 0) {
+    restart(window, cell, window.total);
     return true;
   }
-  if (behind >= 0 && behind <= cellsPerWindow) return false;
-  if (behind > 0 || -behind > cellsPerWindow) restart(window, cell);
-  else {
-    for (let next = window.cell + 1; next <= cell; next += 1) {
-      const slot = next % ringSize;
-      window.total -= window.counts[slot] ?? 0;
-      window.counts[slot] = 0;
-    }
-    move(window, cell);
+  for (let next = window.cell + 1; next <= cell; next += 1) {
+    const slot = next % ringSize;
+    window.total -= window.counts[slot] ?? 0;
+    window.counts[slot] = 0;
   }
+  move(window, cell);
   return false;
 }
 
-function restart(window: WindowCounter, cell: number): void {
+function restart(window: WindowCounter, cell: number, total: number): void {
   window.counts.fill(0);
-  window.total = 0;
+  window.counts[cell % ringSize] = total;
+  window.total = total;
   move(window, cell);
 }
 

@@ -5,7 +5,7 @@
  * Refusals and conflicts are values. A store throws only when it cannot answer: `StoreUnavailableError`, with `cause`.
  */
 import type { KeyStatus, PolicyRecord, VirtualKeyRecord } from '../keys/virtual-key.ts';
-import type { AdmissionPlan, ScopeId } from '../limits/limit.ts';
+import type { AdmissionPlan, ScopeId, Take } from '../limits/limit.ts';
 import type { TokenUsage, UsageEvent, UsageQuery, UsageRow, UsageSource, UsageSubject } from '../usage/usage.ts';
 
 /** Milliseconds since the epoch. */
@@ -227,17 +227,6 @@ export interface ExtendRequest extends Omit<AdmitRequest, 'holdId' | 'leaseMs'> 
    * the same act, and it needs no settlement of its own.
    */
   readonly replacesFirst: boolean;
-}
-
-/** What a call took from one limit, for giving back or correcting. */
-export interface Take {
-  readonly scopeId: ScopeId;
-  readonly id: string;
-  readonly measure: 'requests' | 'tokens' | 'concurrency' | 'budget';
-  /** For windows. */
-  readonly windowMs: number;
-  /** For budgets. */
-  readonly periodStartMs: number;
 }
 
 /**

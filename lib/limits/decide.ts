@@ -1,0 +1,183 @@
+import type { Amounts, Clamp } from '../stores/store.ts';
+import { budgetOf, findBudget, type ScopeCounters, windowOf } from './counters.ts';
+import type { AdmissionPlan, PlannedLimit, ScopeId } from './limit.ts';
+import { rollWindow, takeFromWindow, waitForRoom } from './window.ts';
+
+/** Nothing tells when a slot will be free: a client is asked to come back after a second. */
+const slotRetryMs = 1000;
+
+export interface Demand {
+  readonly amounts: Amounts;
+  readonly clamp?: Clamp | undefined;
+  readonly notAfterMs: number | null;
+  /** By position of `plan.limits`: what the request gives back in the same act, such as a call whose place it takes. */
+  readonly credits?: readonly number[] | undefined;
+}
+
+export type Decision =
+  | {
+      readonly outcome: 'fits';
+      readonly amounts: Amounts;
+      readonly outputTokens: number | null;
+      readonly remaining: number[];
+    }
+  | {
+      readonly outcome: 'refused';
+      readonly by: number | 'max_tokens';
+      readonly retryAfterMs: number | null;
+      readonly remaining: number[];
+    }
+  | { readonly outcome: 'stale'; readonly scopeId: ScopeId; readonly revision: number }
+  | { readonly outcome: 'stale_clock'; readonly nowMs: number }
+  | { readonly outcome: 'unseeded'; readonly scopeIds: readonly ScopeId[] }
+  | { readonly outcome: 'expired' };
+
+/**
+ * Decides whether a request fits under every limit of its plan. `counters` stand by position of `plan.scopes`, and only
+ * their windows are rolled to `nowMs`; nothing is taken before {@link take}.
+ */
+export function decide(
+  plan: AdmissionPlan,
+  counters: readonly (ScopeCounters | undefined)[],
+  demand: Demand,
+  nowMs: number,
+): Decision {
+  const fenced = fence(plan, counters, demand, nowMs);
+  if (fenced !== undefined) return fenced;
+
+  const remaining = plan.limits.map(
+    (limit, position) => room(limit, counters[limit.scopeIndex], nowMs) + (demand.credits?.[position] ?? 0),
+  );
+  const outputTokens = demand.clamp === undefined ? null : affordableOutput(plan, demand.clamp, remaining);
+  const amounts = outputTokens === null ? demand.amounts : clampedAmounts(demand.clamp as Clamp, outputTokens);
+
+  let by: number | 'max_tokens' | undefined;
+  let retryAfterMs: number | null = 0;
+  if (plan.maxTokensPerRequest !== null && amounts.tokens > plan.maxTokensPerRequest.limit) {
+    by = 'max_tokens';
+    retryAfterMs = null;
+  }
+  for (const [position, limit] of plan.limits.entries()) {
+    if (limit.limit === null) continue;
+    const amount = amountFor(limit, amounts);
+    if (limit.limit > 0 && amount <= (remaining[position] ?? 0)) continue;
+    const waitMs = wait(limit, counters[limit.scopeIndex], amount, demand.credits?.[position] ?? 0, nowMs);
+    // The longest wait is the truth for the whole request; the first of equals names it.
+    if (by === undefined || (retryAfterMs !== null && (waitMs === null || waitMs > retryAfterMs))) {
+      by = position;
+      retryAfterMs = waitMs;
+    }
+  }
+  if (by !== undefined) return { outcome: 'refused', by, retryAfterMs, remaining: remaining.map(notNegative) };
+  return { outcome: 'fits', amounts, outputTokens, remaining };
+}
+
+/** Takes the decided amounts from every limit, and leaves in `remaining` what is left after it. */
+export function take(
+  plan: AdmissionPlan,
+  counters: readonly (ScopeCounters | undefined)[],
+  amounts: Amounts,
+  takesSlot: boolean,
+  remaining: number[],
+  nowMs: number,
+): void {
+  for (const [index, scope] of plan.scopes.entries()) {
+    const scopeCounters = counters[index];
+    if (scopeCounters !== undefined && scopeCounters.revision < scope.revision) scopeCounters.revision = scope.revision;
+  }
+  for (const [position, limit] of plan.limits.entries()) {
+    const scopeCounters = counters[limit.scopeIndex];
+    if (scopeCounters === undefined) continue;
+    const amount = limit.measure === 'concurrency' && !takesSlot ? 0 : amountFor(limit, amounts);
+    remaining[position] = notNegative((remaining[position] ?? 0) - amount);
+    if (limit.measure === 'budget') {
+      budgetOf(scopeCounters, limit.id, limit.periodStartMs, limit.periodEndMs).heldNanoUsd += amount;
+    } else if (limit.measure === 'concurrency') {
+      scopeCounters.openHolds += amount;
+    } else {
+      const window = windowOf(scopeCounters, limit.id, limit.windowMs);
+      rollWindow(window, nowMs);
+      takeFromWindow(window, amount);
+    }
+  }
+}
+
+function fence(
+  plan: AdmissionPlan,
+  counters: readonly (ScopeCounters | undefined)[],
+  demand: Demand,
+  nowMs: number,
+): Decision | undefined {
+  let unseeded: ScopeId[] | undefined;
+  for (const [index, scope] of plan.scopes.entries()) {
+    const scopeCounters = counters[index];
+    if (scopeCounters === undefined) {
+      if (scope.revision > 0) unseeded = [...(unseeded ?? []), scope.scopeId];
+    } else if (scopeCounters.closed || scopeCounters.revision > scope.revision) {
+      return { outcome: 'stale', scopeId: scope.scopeId, revision: scopeCounters.revision };
+    }
+  }
+  if (unseeded !== undefined) return { outcome: 'unseeded', scopeIds: unseeded };
+  if (demand.notAfterMs !== null && nowMs >= demand.notAfterMs) return { outcome: 'expired' };
+  if (nowMs < plan.validFromMs || nowMs >= plan.validUntilMs) return { outcome: 'stale_clock', nowMs };
+  return undefined;
+}
+
+/** What is left of a limit before the request; negative where it was passed by real cost. */
+function room(limit: PlannedLimit, counters: ScopeCounters | undefined, nowMs: number): number {
+  if (limit.limit === null) return Infinity;
+  if ('windowMs' in limit) {
+    const window = counters?.windows.get(limit.id);
+    if (window === undefined) return limit.limit;
+    rollWindow(window, nowMs);
+    return limit.limit - window.total;
+  }
+  if (limit.measure === 'concurrency') return limit.limit - (counters?.openHolds ?? 0);
+  const budget = counters === undefined ? undefined : findBudget(counters, limit.id, limit.periodStartMs);
+  return limit.limit - (budget === undefined ? 0 : budget.spentNanoUsd + budget.heldNanoUsd);
+}
+
+function wait(
+  limit: PlannedLimit,
+  counters: ScopeCounters | undefined,
+  amount: number,
+  credit: number,
+  nowMs: number,
+): number | null {
+  if (limit.limit === null || limit.limit === 0 || amount > limit.limit) return null;
+  if (limit.measure === 'concurrency') return slotRetryMs;
+  if (limit.measure === 'budget') return limit.periodEndMs === null ? null : limit.periodEndMs - nowMs;
+  const window = counters?.windows.get(limit.id);
+  return window === undefined ? 0 : waitForRoom(window, amount - credit, limit.limit, nowMs);
+}
+
+function amountFor(limit: PlannedLimit, amounts: Amounts): number {
+  if (limit.measure === 'tokens') return amounts.tokens;
+  return limit.measure === 'budget' ? amounts.costNanoUsd : 1;
+}
+
+/** The most output that every token limit and budget still affords; the least asked for where even that is too much. */
+function affordableOutput(plan: AdmissionPlan, clamp: Clamp, remaining: readonly number[]): number {
+  let output = clamp.maxOutputTokens;
+  if (plan.maxTokensPerRequest !== null) output = Math.min(output, plan.maxTokensPerRequest.limit - clamp.inputTokens);
+  for (const [position, limit] of plan.limits.entries()) {
+    const left = remaining[position] ?? 0;
+    if (limit.measure === 'tokens') output = Math.min(output, left - clamp.inputTokens);
+    if (limit.measure === 'budget' && clamp.outputPicoUsdPerToken > 0) {
+      const leftNanoUsd = left - clamp.inputCostNanoUsd;
+      output = Math.min(output, Math.floor((leftNanoUsd * 1000) / clamp.outputPicoUsdPerToken));
+    }
+  }
+  return output < clamp.minOutputTokens ? Math.min(clamp.minOutputTokens, clamp.maxOutputTokens) : output;
+}
+
+function clampedAmounts(clamp: Clamp, outputTokens: number): Amounts {
+  return {
+    tokens: clamp.inputTokens + outputTokens,
+    costNanoUsd: clamp.inputCostNanoUsd + Math.ceil((outputTokens * clamp.outputPicoUsdPerToken) / 1000),
+  };
+}
+
+function notNegative(amount: number): number {
+  return Math.max(0, amount);
+}
