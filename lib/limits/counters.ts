@@ -1,6 +1,13 @@
 import type { BudgetCarry } from '../stores/store.ts';
 import type { ScopeId, Take } from './limit.ts';
-import { createWindow, giveBackToWindow, rollWindow, takeFromWindow, type WindowCounter } from './window.ts';
+import {
+  createWindow,
+  giveBackToWindow,
+  returnableFromWindow,
+  rollWindow,
+  takeFromWindow,
+  type WindowCounter,
+} from './window.ts';
 
 /** Money of one budget in one period. */
 export interface BudgetCounter {
@@ -109,14 +116,16 @@ export function pruneBudgets(counters: ScopeCounters, nowMs: number, retentionMs
   counters.budgets = kept;
 }
 
-/** What a call gives back or is charged beyond what it took. */
+/** What counts for a call until now, and what shall count for it from now on. */
 export interface Correction {
-  /** Tokens counted for the call until now, and when they were taken; `null`: none count any more. */
+  /** When the call was admitted: tokens go back to that moment's cell. */
+  readonly takenAtMs: number;
   readonly countedTokens: number;
   readonly tokens: number;
+  /** Taken off what is held. */
   readonly heldNanoUsd: number;
+  /** Added to what is spent; negative where less was charged than before. */
   readonly spentNanoUsd: number;
-  readonly takenAtMs: number;
 }
 
 /**
@@ -135,4 +144,14 @@ export function correct(counters: ScopeCounters, take: Take, correction: Correct
     budget.heldNanoUsd -= correction.heldNanoUsd;
     budget.spentNanoUsd += correction.spentNanoUsd;
   }
+}
+
+/** How much of what a call took from a limit would be given back if it ended now without having consumed anything. */
+export function returnable(counters: ScopeCounters, take: Take, correction: Correction, nowMs: number): number {
+  if (take.measure === 'budget') return correction.heldNanoUsd;
+  if (take.measure !== 'tokens') return 0;
+  const window = counters.windows.get(take.id);
+  if (window === undefined) return 0;
+  rollWindow(window, nowMs);
+  return returnableFromWindow(window, correction.takenAtMs, correction.countedTokens);
 }

@@ -6,7 +6,14 @@ import { rollWindow, takeFromWindow, waitForRoom } from './window.ts';
 /** Nothing tells when a slot will be free: a client is asked to come back after a second. */
 const slotRetryMs = 1000;
 
+/** How many requests and slots a call takes: a further call takes no slot, one that replaces another no request either. */
+export interface Claim {
+  readonly requests: 0 | 1;
+  readonly slots: 0 | 1;
+}
+
 export interface Demand {
+  readonly claim: Claim;
   readonly amounts: Amounts;
   readonly clamp?: Clamp | undefined;
   readonly notAfterMs: number | null;
@@ -41,12 +48,14 @@ export function decide(
   counters: readonly (ScopeCounters | undefined)[],
   demand: Demand,
   nowMs: number,
+  onClockJump: (scopeId: ScopeId, limitId: string) => void,
 ): Decision {
   const fenced = fence(plan, counters, demand, nowMs);
   if (fenced !== undefined) return fenced;
 
   const remaining = plan.limits.map(
-    (limit, position) => room(limit, counters[limit.scopeIndex], nowMs) + (demand.credits?.[position] ?? 0),
+    (limit, position) =>
+      room(limit, counters[limit.scopeIndex], nowMs, onClockJump) + (demand.credits?.[position] ?? 0),
   );
   const outputTokens = demand.clamp === undefined ? null : affordableOutput(plan, demand.clamp, remaining);
   const amounts = outputTokens === null ? demand.amounts : clampedAmounts(demand.clamp as Clamp, outputTokens);
@@ -59,7 +68,8 @@ export function decide(
   }
   for (const [position, limit] of plan.limits.entries()) {
     if (limit.limit === null) continue;
-    const amount = amountFor(limit, amounts);
+    const amount = amountFor(limit, demand.claim, amounts);
+    if (amount === 0 && isCount(limit)) continue;
     if (limit.limit > 0 && amount <= (remaining[position] ?? 0)) continue;
     const waitMs = wait(limit, counters[limit.scopeIndex], amount, demand.credits?.[position] ?? 0, nowMs);
     // The longest wait is the truth for the whole request; the first of equals names it.
@@ -76,8 +86,8 @@ export function decide(
 export function take(
   plan: AdmissionPlan,
   counters: readonly (ScopeCounters | undefined)[],
+  claim: Claim,
   amounts: Amounts,
-  takesSlot: boolean,
   remaining: number[],
   nowMs: number,
 ): void {
@@ -88,7 +98,7 @@ export function take(
   for (const [position, limit] of plan.limits.entries()) {
     const scopeCounters = counters[limit.scopeIndex];
     if (scopeCounters === undefined) continue;
-    const amount = limit.measure === 'concurrency' && !takesSlot ? 0 : amountFor(limit, amounts);
+    const amount = amountFor(limit, claim, amounts);
     remaining[position] = notNegative((remaining[position] ?? 0) - amount);
     if (limit.measure === 'budget') {
       budgetOf(scopeCounters, limit.id, limit.periodStartMs, limit.periodEndMs).heldNanoUsd += amount;
@@ -124,12 +134,17 @@ function fence(
 }
 
 /** What is left of a limit before the request; negative where it was passed by real cost. */
-function room(limit: PlannedLimit, counters: ScopeCounters | undefined, nowMs: number): number {
+function room(
+  limit: PlannedLimit,
+  counters: ScopeCounters | undefined,
+  nowMs: number,
+  onClockJump: (scopeId: ScopeId, limitId: string) => void,
+): number {
   if (limit.limit === null) return Infinity;
   if ('windowMs' in limit) {
     const window = counters?.windows.get(limit.id);
     if (window === undefined) return limit.limit;
-    rollWindow(window, nowMs);
+    if (rollWindow(window, nowMs)) onClockJump(limit.scopeId, limit.id);
     return limit.limit - window.total;
   }
   if (limit.measure === 'concurrency') return limit.limit - (counters?.openHolds ?? 0);
@@ -151,9 +166,21 @@ function wait(
   return window === undefined ? 0 : waitForRoom(window, amount - credit, limit.limit, nowMs);
 }
 
-function amountFor(limit: PlannedLimit, amounts: Amounts): number {
-  if (limit.measure === 'tokens') return amounts.tokens;
-  return limit.measure === 'budget' ? amounts.costNanoUsd : 1;
+function amountFor(limit: PlannedLimit, claim: Claim, amounts: Amounts): number {
+  switch (limit.measure) {
+    case 'requests':
+      return claim.requests;
+    case 'tokens':
+      return amounts.tokens;
+    case 'concurrency':
+      return claim.slots;
+    case 'budget':
+      return amounts.costNanoUsd;
+  }
+}
+
+function isCount(limit: PlannedLimit): boolean {
+  return limit.measure === 'requests' || limit.measure === 'concurrency';
 }
 
 /** The most output that every token limit and budget still affords; the least asked for where even that is too much. */

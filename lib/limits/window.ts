@@ -70,17 +70,22 @@ export function takeFromWindow(window: WindowCounter, amount: number): void {
   window.total += amount;
 }
 
+/** How much of an amount taken at this moment still counts in its cell. The window has been rolled. */
+export function returnableFromWindow(window: WindowCounter, takenAtMs: number, amount: number): number {
+  const cell = Math.floor(takenAtMs / window.cellMs);
+  if (cell > window.cell || window.cell - cell > cellsPerWindow) return 0;
+  return Math.min(amount, window.counts[cell % ringSize] ?? 0);
+}
+
 /**
  * Gives back to the cell in which it was taken, where that is still inside, and at most what is there: after a step of
  * the clock the amount may stand in another cell, and then it stays counted. The window has been rolled.
  */
 export function giveBackToWindow(window: WindowCounter, takenAtMs: number, amount: number): void {
-  const cell = Math.floor(takenAtMs / window.cellMs);
-  if (cell > window.cell || window.cell - cell > cellsPerWindow) return;
-  const slot = cell % ringSize;
-  const counted = window.counts[slot] ?? 0;
-  const given = Math.min(amount, counted);
-  window.counts[slot] = counted - given;
+  const given = returnableFromWindow(window, takenAtMs, amount);
+  if (given === 0) return;
+  const slot = Math.floor(takenAtMs / window.cellMs) % ringSize;
+  window.counts[slot] = (window.counts[slot] ?? 0) - given;
   window.total -= given;
 }
 

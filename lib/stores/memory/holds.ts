@@ -1,0 +1,75 @@
+import type { Take } from '../../limits/limit.ts';
+import type { UsageEvent } from '../../usage/usage.ts';
+import type { AdmitRequest, Amounts, Hold } from '../store.ts';
+import { createLeases, type Leased } from './leases.ts';
+import { createRecent } from './recent.ts';
+
+const hourMs = 3_600_000;
+
+/** One call under a hold, from its admission on. */
+export interface Call {
+  readonly hold: Hold;
+  readonly requested: Amounts;
+  readonly outputTokens: number | null;
+  readonly onAbandoned: AdmitRequest['onAbandoned'];
+  /** `replaced`: another call took its place, and it holds nothing but the slot. */
+  state: 'open' | 'replaced' | 'ended' | 'abandoned';
+  /** The usage record's line, once there is one. */
+  event: UsageEvent | null;
+}
+
+/** A hold with all of its calls, until the last of them has ended. */
+export interface OpenHold extends Leased {
+  readonly holdId: string;
+  readonly slots: readonly Take[];
+  readonly calls: Map<string, Call>;
+}
+
+/** What is remembered of a hold that has ended. */
+export type EndedHold =
+  /** Every call of it was settled or cancelled. */
+  | 'ended'
+  /** Its lease ended it: calls that were open then may still be settled. */
+  | ReadonlyMap<string, Call>
+  /** The ledger did not know it; these calls of it have been charged. */
+  | Set<string>;
+
+/** Open holds by id and by the end of their lease, and the ones that have ended, for at least an hour. */
+export interface Holds {
+  find(holdId: string): OpenHold | undefined;
+  open(hold: OpenHold, nowMs: number): void;
+  renew(hold: OpenHold, nowMs: number): void;
+  /** The hold whose lease ended first, if any has. */
+  expired(nowMs: number): OpenHold | undefined;
+  end(hold: OpenHold, nowMs: number): void;
+  /** `undefined`: nothing is remembered of this id. */
+  findEnded(holdId: string): EndedHold | undefined;
+  rememberEnded(holdId: string, ended: EndedHold, nowMs: number): void;
+}
+
+export function createHolds(maxEnded: number): Holds {
+  const open = new Map<string, OpenHold>();
+  const leases = createLeases<OpenHold>();
+  const ended = createRecent<EndedHold>(hourMs, maxEnded);
+  // A paused process may settle long after its lease: such holds are remembered for a day.
+  const abandoned = createRecent<EndedHold>(24 * hourMs, maxEnded / 10);
+
+  return {
+    find: (holdId) => open.get(holdId),
+    open(hold, nowMs) {
+      open.set(hold.holdId, hold);
+      leases.start(hold, nowMs);
+    },
+    renew: (hold, nowMs) => leases.start(hold, nowMs),
+    expired: (nowMs) => leases.expired(nowMs),
+    end(hold, nowMs) {
+      open.delete(hold.holdId);
+      leases.end(hold);
+      const wasAbandoned = [...hold.calls.values()].some(({ state }) => state === 'abandoned');
+      if (wasAbandoned) abandoned.set(hold.holdId, hold.calls, nowMs);
+      else ended.set(hold.holdId, 'ended', nowMs);
+    },
+    findEnded: (holdId) => abandoned.get(holdId) ?? ended.get(holdId),
+    rememberEnded: (holdId, value, nowMs) => ended.set(holdId, value, nowMs),
+  };
+}

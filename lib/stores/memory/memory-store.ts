@@ -1,0 +1,86 @@
+import type { Store, StoreEnvironment, StoreNotice } from '../store.ts';
+import { createLedger } from './ledger.ts';
+import { createRecords } from './records.ts';
+import { createScopes } from './scopes.ts';
+import { createUsageLog } from './usage-log.ts';
+
+export interface MemoryStoreOptions {
+  /** The latest usage events kept one by one. @defaultValue 100,000 */
+  maxUsageEvents?: number | undefined;
+  /** Sums of usage kept: one for each hour, key, model and endpoint. The oldest go first. @defaultValue 200,000 */
+  maxUsageSums?: number | undefined;
+  /** @defaultValue 100,000 */
+  maxAuditRows?: number | undefined;
+  /**
+   * Ended holds remembered, so that a repeated settlement changes nothing: for an hour, or the last so many.
+   * @defaultValue 1,000,000
+   */
+  maxEndedHolds?: number | undefined;
+}
+
+const defaults = { maxUsageEvents: 100_000, maxUsageSums: 200_000, maxAuditRows: 100_000, maxEndedHolds: 1_000_000 };
+
+/**
+ * A store in the memory of this process: nothing is shared, and nothing outlives it. The reference for every other store.
+ *
+ * @throws TypeError for an unknown option, or one that is not a whole number from 10
+ */
+export function memoryStore(options: MemoryStoreOptions = {}): Store {
+  const sizes = checkSizes(options);
+  const environments = new Set<StoreEnvironment>();
+  let clock: () => number = Date.now;
+  const now = () => clock();
+  const notify = (notice: StoreNotice) => {
+    for (const environment of environments) environment.onNotice(notice);
+  };
+
+  const scopes = createScopes();
+  const usageLog = createUsageLog({ maxEvents: sizes.maxUsageEvents, maxSums: sizes.maxUsageSums });
+  const records = createRecords({ scopes, now, notify, maxAuditRows: sizes.maxAuditRows });
+  const ledger = createLedger({ scopes, usageLog, now, notify, maxEndedHolds: sizes.maxEndedHolds });
+
+  return {
+    name: 'memory',
+    open(environment) {
+      environments.add(environment);
+      if (environment.clock !== undefined) clock = environment.clock;
+      return () => environments.delete(environment);
+    },
+    ...records,
+    admit: async (request) => ledger.admit(request),
+    extend: async (request) => ledger.extend(request),
+    settle: async (request) => ledger.settle(request),
+    cancel: async (hold) => ledger.cancel(hold),
+    renew: async (hold) => ledger.renew(hold),
+    sweep: async (limit) => ledger.sweep(limit),
+    balances: async (scopeIds) => scopeIds.flatMap((scopeId) => ledger.balance(scopeId) ?? []),
+    async adjust(adjustment) {
+      const adjusted = ledger.adjust(adjustment);
+      if (adjusted.state === 'adjusted') await records.appendAudit(adjustment.audit);
+      return adjusted;
+    },
+    seed: async (...seed) => ledger.seed(...seed),
+    record: async (...usage) => ledger.record(...usage),
+    usage: async (query) => usageLog.query(query),
+    usageEvents: async (after, limit) => usageLog.read(after, limit),
+    now: async () => now(),
+    async ping() {},
+    async close() {
+      environments.clear();
+    },
+  };
+}
+
+function checkSizes(options: MemoryStoreOptions): typeof defaults {
+  const sizes = { ...defaults };
+  for (const [name, value] of Object.entries(options)) {
+    if (!Object.hasOwn(defaults, name)) {
+      throw new TypeError(`memoryStore: "${name}" is no option; the options are ${Object.keys(defaults).join(', ')}`);
+    }
+    if (value === undefined) continue;
+    if (!Number.isSafeInteger(value) || value < 10)
+      throw new TypeError(`memoryStore: ${name} must be a whole number from 10`);
+    sizes[name as keyof typeof defaults] = value;
+  }
+  return sizes;
+}

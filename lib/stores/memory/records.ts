@@ -1,0 +1,255 @@
+import { randomUUID } from 'node:crypto';
+import { keyStatus, keyStatuses, type PolicyRecord, type VirtualKeyRecord } from '../../keys/virtual-key.ts';
+import type { ScopeId } from '../../limits/limit.ts';
+import { comesBefore, cutPage, type Position } from '../cursor.ts';
+import type {
+  AuditEntry,
+  AuditRow,
+  Change,
+  KeyCounts,
+  KeyFilter,
+  OutboxRow,
+  Records,
+  StoredDefaults,
+  StoreNotice,
+  UpdateOutcome,
+} from '../store.ts';
+import type { Scopes } from './scopes.ts';
+
+export interface MemoryRecordsOptions {
+  readonly scopes: Scopes;
+  readonly now: () => number;
+  readonly notify: (notice: StoreNotice) => void;
+  readonly maxAuditRows: number;
+}
+
+/** Keys, policies and their history in one process. No method awaits anything, so each is one atomic act. */
+export function createRecords({ scopes, now, notify, maxAuditRows }: MemoryRecordsOptions): Records {
+  const keys = new Map<string, VirtualKeyRecord>();
+  const idsByHash = new Map<string, string>();
+  const idsByAlias = new Map<string, string>();
+  const idsByOwner = new Map<string, Set<string>>();
+  /** Newest first. */
+  const order: VirtualKeyRecord['id'][] = [];
+  const policies = new Map<ScopeId, PolicyRecord>();
+  const outbox = new Map<string, OutboxRow>();
+  let defaults: StoredDefaults | undefined;
+  let audit: AuditRow[] = [];
+
+  function writeAudit(entry: AuditEntry): void {
+    audit.push({ ...entry, atMs: now() });
+    if (audit.length >= maxAuditRows * 2) audit = audit.slice(-maxAuditRows);
+  }
+
+  /** Commits what goes along with a change; the revision is the record's, new where the change is a fence. */
+  function commit(scopeId: ScopeId, revision: number, change: Change): void {
+    writeAudit(change.audit);
+    if (change.outbox && scopeId.startsWith('key:')) {
+      const keyId = scopeId.slice('key:'.length);
+      outbox.delete(keyId);
+      outbox.set(keyId, { id: randomUUID(), keyId, revision, atMs: now() });
+    }
+  }
+
+  function nextRevision(current: number, change: Change): number {
+    return change.fence ? Math.max(current + 1, now() * 1000) : current;
+  }
+
+  function hashesOf(record: VirtualKeyRecord): readonly string[] {
+    return record.previousSecret === null ? [record.secretHash] : [record.secretHash, record.previousSecret.secretHash];
+  }
+
+  function index(record: VirtualKeyRecord): void {
+    keys.set(record.id, record);
+    idsByAlias.set(record.alias, record.id);
+    for (const hash of hashesOf(record)) idsByHash.set(hash, record.id);
+    if (record.ownerId === null) return;
+    const owned = idsByOwner.get(record.ownerId);
+    if (owned === undefined) idsByOwner.set(record.ownerId, new Set([record.id]));
+    else owned.add(record.id);
+  }
+
+  function unindex(record: VirtualKeyRecord): void {
+    keys.delete(record.id);
+    idsByAlias.delete(record.alias);
+    for (const hash of hashesOf(record)) idsByHash.delete(hash);
+    if (record.ownerId === null) return;
+    const owned = idsByOwner.get(record.ownerId);
+    owned?.delete(record.id);
+    if (owned?.size === 0) idsByOwner.delete(record.ownerId);
+  }
+
+  /** Whether the owner of this key has no room for it among the active ones. */
+  function passesOwnerLimit(record: VirtualKeyRecord, maxActive: number | null): boolean {
+    if (maxActive === null || record.ownerId === null) return false;
+    const nowMs = now();
+    if (keyStatus(record, nowMs) !== 'active') return false;
+    let active = 0;
+    for (const id of idsByOwner.get(record.ownerId) ?? []) {
+      const other = keys.get(id);
+      if (other !== undefined && id !== record.id && keyStatus(other, nowMs) === 'active') active += 1;
+    }
+    return active >= maxActive;
+  }
+
+  function select(filter: KeyFilter): VirtualKeyRecord[] {
+    const nowMs = now();
+    const search = filter.search?.toLowerCase();
+    return order.flatMap((id) => {
+      const key = keys.get(id);
+      return key !== undefined && matches(key, filter, search, nowMs) ? [key] : [];
+    });
+  }
+
+  return {
+    async insertKey(record, change, { maxActive }) {
+      if (keys.has(record.id)) return { outcome: 'id_taken' };
+      if (idsByAlias.has(record.alias)) return { outcome: 'alias_taken' };
+      if (hashesOf(record).some((hash) => idsByHash.has(hash))) return { outcome: 'secret_taken' };
+      if (passesOwnerLimit(record, maxActive)) return { outcome: 'owner_limit' };
+      const stored = { ...record, revision: nextRevision(0, change) };
+      index(stored);
+      insertInOrder(order, stored, (id) => positionOf(keys.get(id)));
+      scopes.fence(`key:${stored.id}`, stored.revision, change.carries, now());
+      commit(`key:${stored.id}`, stored.revision, change);
+      notify({ type: 'changed', scopeId: `key:${stored.id}`, revision: stored.revision });
+      return { outcome: 'inserted', record: stored };
+    },
+
+    async updateKey(record, change, { maxActive }) {
+      const current = keys.get(record.id);
+      if (current === undefined) return { outcome: 'not_found' };
+      if (current.version !== record.version - 1) return { outcome: 'version_conflict', version: current.version };
+      const aliasOf = idsByAlias.get(record.alias);
+      if (aliasOf !== undefined && aliasOf !== record.id) return { outcome: 'alias_taken' };
+      const wasCounted = keyStatus(current, now()) === 'active' && current.ownerId === record.ownerId;
+      if (!wasCounted && passesOwnerLimit(record, maxActive)) return { outcome: 'owner_limit' };
+      const revision = nextRevision(current.revision, change);
+      const stored = { ...record, revision, createdAtMs: current.createdAtMs, lastUsedAtMs: current.lastUsedAtMs };
+      unindex(current);
+      index(stored);
+      if (change.fence) scopes.fence(`key:${stored.id}`, revision, change.carries, now());
+      commit(`key:${stored.id}`, revision, change);
+      notify({ type: 'changed', scopeId: `key:${stored.id}`, revision });
+      return { outcome: 'updated', record: stored };
+    },
+
+    async deleteKey(id, version, change) {
+      const current = keys.get(id);
+      if (current === undefined) return { outcome: 'not_found' };
+      if (current.version !== version) return { outcome: 'version_conflict', version: current.version };
+      unindex(current);
+      order.splice(order.indexOf(id), 1);
+      const revision = nextRevision(current.revision, change);
+      scopes.close(`key:${id}`, revision, now());
+      commit(`key:${id}`, revision, change);
+      notify({ type: 'changed', scopeId: `key:${id}`, revision });
+      return { outcome: 'updated', record: null };
+    },
+
+    async findKey(id) {
+      return keys.get(id);
+    },
+
+    async findKeyByHash(secretHashes) {
+      for (const hash of secretHashes) {
+        const key = keys.get(idsByHash.get(hash) ?? '');
+        if (key !== undefined) return key;
+      }
+      return undefined;
+    },
+
+    async listKeys(filter, page) {
+      return cutPage(select(filter), page, positionOf);
+    },
+
+    async countKeys(filter) {
+      const counts = { active: 0, disabled: 0, expired: 0, revoked: 0 };
+      const nowMs = now();
+      for (const key of select(filter)) counts[keyStatus(key, nowMs)] += 1;
+      const total = keyStatuses.reduce((sum, status) => sum + counts[status], 0);
+      return { ...counts, total } satisfies KeyCounts;
+    },
+
+    async touchKey(id, lastUsedAtMs) {
+      const current = keys.get(id);
+      if (current === undefined || (current.lastUsedAtMs ?? 0) >= lastUsedAtMs) return;
+      keys.set(id, { ...current, lastUsedAtMs });
+    },
+
+    async findPolicy(scopeId) {
+      return policies.get(scopeId);
+    },
+
+    async putPolicy(scopeId, record, change) {
+      const current = policies.get(scopeId);
+      const version = current?.version ?? 0;
+      if (version !== record.version - 1) return { outcome: 'version_conflict', version };
+      const revision = nextRevision(current?.revision ?? 0, change);
+      const stored = { ...record, revision, createdAtMs: current?.createdAtMs ?? record.createdAtMs };
+      policies.set(scopeId, stored);
+      scopes.fence(scopeId, revision, change.carries, now());
+      commit(scopeId, revision, change);
+      notify({ type: 'changed', scopeId, revision });
+      return { outcome: 'updated', record: stored };
+    },
+
+    async findDefaults() {
+      return defaults;
+    },
+
+    async putDefaults(record, change): Promise<UpdateOutcome<StoredDefaults>> {
+      const version = defaults?.version ?? 0;
+      if (version !== record.version - 1) return { outcome: 'version_conflict', version };
+      defaults = record;
+      writeAudit(change.audit);
+      return { outcome: 'updated', record };
+    },
+
+    async appendAudit(entry) {
+      writeAudit(entry);
+    },
+
+    async listAudit({ targets, action }, page) {
+      const rows = audit.filter(
+        (row) =>
+          (targets === undefined || targets.includes(row.target)) && (action === undefined || row.action === action),
+      );
+      return cutPage(rows.reverse(), page, ({ atMs, id }) => ({ atMs, id }));
+    },
+
+    async readOutbox(limit) {
+      return [...outbox.values()].slice(0, limit);
+    },
+
+    async clearOutbox(rows) {
+      for (const { keyId, revision } of rows) if (outbox.get(keyId)?.revision === revision) outbox.delete(keyId);
+    },
+  };
+}
+
+function positionOf(key: VirtualKeyRecord | undefined): Position {
+  return { atMs: key?.createdAtMs ?? 0, id: key?.id ?? '' };
+}
+
+function insertInOrder(order: string[], key: VirtualKeyRecord, at: (id: string) => Position): void {
+  const position = positionOf(key);
+  let low = 0;
+  let high = order.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (comesBefore(at(order[middle] ?? ''), position)) low = middle + 1;
+    else high = middle;
+  }
+  order.splice(low, 0, key.id);
+}
+
+function matches(key: VirtualKeyRecord, filter: KeyFilter, search: string | undefined, nowMs: number): boolean {
+  const { models, status, ownerIds, teamIds, tag } = filter;
+  if (models !== undefined && !models.some((model) => key.models.includes(model))) return false;
+  if (status !== undefined && keyStatus(key, nowMs) !== status) return false;
+  if (ownerIds !== undefined && !(key.ownerId !== null && ownerIds.includes(key.ownerId))) return false;
+  if (teamIds !== undefined && !(key.teamId !== null && teamIds.includes(key.teamId))) return false;
+  if (tag !== undefined && !key.tags.includes(tag)) return false;
+  return search === undefined || key.name.toLowerCase().includes(search) || key.alias.toLowerCase().includes(search);
+}

@@ -1,0 +1,49 @@
+import { carryBudget, createCounters, pruneBudgets, type ScopeCounters } from '../../limits/counters.ts';
+import type { ScopeId } from '../../limits/limit.ts';
+import type { BudgetCarry } from '../store.ts';
+
+const dayMs = 86_400_000;
+
+/** How long the counters of a removed key, and of a period that is over, are kept for late settlements. */
+const retentionMs = dayMs;
+
+/** The counters of every known scope. */
+export interface Scopes {
+  find(scopeId: ScopeId): ScopeCounters | undefined;
+  /** Makes the scope known, if it is not, and fences it with the revision; budgets carry over in the same act. */
+  fence(scopeId: ScopeId, revision: number, carries: readonly BudgetCarry[], nowMs: number): void;
+  /** Admits nothing under the scope any more; it is forgotten when nothing can settle there any longer. */
+  close(scopeId: ScopeId, revision: number, nowMs: number): void;
+}
+
+export function createScopes(): Scopes {
+  const scopes = new Map<ScopeId, ScopeCounters>();
+  const closed: { scopeId: ScopeId; atMs: number }[] = [];
+
+  function forgetClosed(nowMs: number): void {
+    while (closed[0] !== undefined && closed[0].atMs + retentionMs < nowMs) {
+      const { scopeId } = closed[0];
+      closed.shift();
+      if (scopes.get(scopeId)?.closed) scopes.delete(scopeId);
+    }
+  }
+
+  return {
+    find: (scopeId) => scopes.get(scopeId),
+    fence(scopeId, revision, carries, nowMs) {
+      const counters = scopes.get(scopeId) ?? createCounters(scopeId, revision);
+      scopes.set(scopeId, counters);
+      counters.revision = Math.max(counters.revision, revision);
+      pruneBudgets(counters, nowMs, retentionMs);
+      for (const carry of carries) carryBudget(counters, carry);
+    },
+    close(scopeId, revision, nowMs) {
+      const counters = scopes.get(scopeId) ?? createCounters(scopeId, revision);
+      scopes.set(scopeId, counters);
+      counters.revision = Math.max(counters.revision, revision);
+      counters.closed = true;
+      closed.push({ scopeId, atMs: nowMs });
+      forgetClosed(nowMs);
+    },
+  };
+}

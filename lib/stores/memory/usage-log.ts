@@ -1,0 +1,184 @@
+import type { UsageDimension, UsageEvent, UsageQuery, UsageRow } from '../../usage/usage.ts';
+import type { UsageEventPage } from '../store.ts';
+
+const hourMs = 3_600_000;
+
+/** The most different model names that are counted apart; further ones count as `other`. */
+const maxModelNames = 1000;
+
+interface Bucket {
+  readonly hourMs: number;
+  readonly keyId: string;
+  readonly ownerId: string | null;
+  readonly teamId: string | null;
+  readonly model: string | null;
+  readonly endpoint: string | null;
+  requests: number;
+  inputTokens: number;
+  outputTokens: number;
+  cacheReadTokens: number;
+  cacheWriteTokens: number;
+  costNanoUsd: number;
+}
+
+type Sums = Pick<
+  Bucket,
+  'requests' | 'inputTokens' | 'outputTokens' | 'cacheReadTokens' | 'cacheWriteTokens' | 'costNanoUsd'
+>;
+
+/** The usage record: the latest events one by one, and sums by the hour of all that are not too old. */
+export interface UsageLog {
+  append(event: UsageEvent): UsageEvent;
+  /** The line of the same (hold, call) is now this one. */
+  replace(earlier: UsageEvent, event: UsageEvent): UsageEvent;
+  query(query: UsageQuery): readonly UsageRow[];
+  read(after: string | null, limit: number): UsageEventPage;
+}
+
+export interface UsageLogOptions {
+  readonly maxEvents: number;
+  readonly maxSums: number;
+}
+
+export function createUsageLog({ maxEvents, maxSums }: UsageLogOptions): UsageLog {
+  let events: UsageEvent[] = [];
+  let firstEvent = 0;
+  const buckets = new Map<string, Bucket>();
+  const modelNames = new Set<string>();
+
+  function write(event: UsageEvent): void {
+    events.push(event);
+    if (events.length < maxEvents * 2) return;
+    firstEvent += events.length - maxEvents;
+    events = events.slice(-maxEvents);
+  }
+
+  function counted(model: string | null): string | null {
+    if (model === null || modelNames.has(model)) return model;
+    if (modelNames.size >= maxModelNames) return 'other';
+    modelNames.add(model);
+    return model;
+  }
+
+  function count(event: UsageEvent, sign: 1 | -1): void {
+    const bucket = bucketOf(event);
+    bucket.requests += sign * event.requests;
+    bucket.inputTokens += sign * event.inputTokens;
+    bucket.outputTokens += sign * event.outputTokens;
+    bucket.cacheReadTokens += sign * event.cacheReadTokens;
+    bucket.cacheWriteTokens += sign * event.cacheWriteTokens;
+    bucket.costNanoUsd += sign * event.costNanoUsd;
+  }
+
+  function bucketOf(event: UsageEvent): Bucket {
+    const startMs = Math.floor(event.atMs / hourMs) * hourMs;
+    const model = counted(event.model);
+    const { keyId, ownerId, teamId, endpoint } = event;
+    // Names are printable, so NUL keeps them apart.
+    const name = `${startMs}\0${keyId}\0${ownerId ?? ''}\0${teamId ?? ''}\0${model ?? ''}\0${endpoint ?? ''}`;
+    const existing = buckets.get(name);
+    if (existing !== undefined) return existing;
+    if (buckets.size >= maxSums) dropOldest();
+    const bucket = { hourMs: startMs, keyId, ownerId, teamId, model, endpoint, ...noSums };
+    buckets.set(name, bucket);
+    return bucket;
+  }
+
+  // A tenth at once: taking the oldest of a Map one by one walks over all that was deleted before.
+  function dropOldest(): void {
+    let left = Math.ceil(maxSums / 10);
+    for (const name of buckets.keys()) {
+      buckets.delete(name);
+      left -= 1;
+      if (left === 0) return;
+    }
+  }
+
+  return {
+    append(event) {
+      write(event);
+      count(event, 1);
+      return event;
+    },
+    replace(earlier, event) {
+      write(event);
+      count(earlier, -1);
+      count(event, 1);
+      return event;
+    },
+    query(query) {
+      const rows = new Map<string, { group: UsageRow['group']; sums: Sums }>();
+      for (const bucket of buckets.values()) {
+        if (!matches(bucket, query)) continue;
+        const values = query.groupBy.map((dimension) => groupValue(bucket, dimension));
+        const name = values.map((value) => value ?? '').join('\0');
+        let row = rows.get(name);
+        if (row === undefined) {
+          row = { group: groupOf(query.groupBy, values), sums: { ...noSums } };
+          rows.set(name, row);
+        }
+        add(row.sums, bucket);
+      }
+      return [...rows.entries()]
+        .sort(([a], [b]) => (a < b ? -1 : 1))
+        .map(([, { group, sums }]) => ({ group, ...sums }));
+    },
+    read(after, limit) {
+      const start = Math.max(firstEvent, after === null ? 0 : Number(after));
+      const page = events.slice(start - firstEvent, start - firstEvent + limit);
+      return { events: page, cursor: String(start + page.length) };
+    },
+  };
+}
+
+const noSums: Sums = {
+  requests: 0,
+  inputTokens: 0,
+  outputTokens: 0,
+  cacheReadTokens: 0,
+  cacheWriteTokens: 0,
+  costNanoUsd: 0,
+};
+
+function add(sums: Sums, bucket: Bucket): void {
+  sums.requests += bucket.requests;
+  sums.inputTokens += bucket.inputTokens;
+  sums.outputTokens += bucket.outputTokens;
+  sums.cacheReadTokens += bucket.cacheReadTokens;
+  sums.cacheWriteTokens += bucket.cacheWriteTokens;
+  sums.costNanoUsd += bucket.costNanoUsd;
+}
+
+function matches(bucket: Bucket, query: UsageQuery): boolean {
+  if (query.keyId !== undefined && bucket.keyId !== query.keyId) return false;
+  if (query.ownerIds !== undefined && !isAmong(bucket.ownerId, query.ownerIds)) return false;
+  if (query.teamIds !== undefined && !isAmong(bucket.teamId, query.teamIds)) return false;
+  if (query.model !== undefined && bucket.model !== query.model) return false;
+  if (query.fromMs !== undefined && bucket.hourMs + hourMs <= query.fromMs) return false;
+  return query.untilMs === undefined || bucket.hourMs < query.untilMs;
+}
+
+function isAmong(id: string | null, ids: readonly string[]): boolean {
+  return id !== null && ids.includes(id);
+}
+
+function groupValue(bucket: Bucket, dimension: UsageDimension): string | null {
+  switch (dimension) {
+    case 'key':
+      return bucket.keyId;
+    case 'owner':
+      return bucket.ownerId;
+    case 'team':
+      return bucket.teamId;
+    case 'model':
+      return bucket.model;
+    case 'endpoint':
+      return bucket.endpoint;
+    case 'day':
+      return new Date(bucket.hourMs).toISOString().slice(0, 10);
+  }
+}
+
+function groupOf(groupBy: readonly UsageDimension[], values: readonly (string | null)[]): UsageRow['group'] {
+  return Object.fromEntries(groupBy.map((dimension, position) => [dimension, values[position] ?? null]));
+}
