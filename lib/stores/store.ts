@@ -338,17 +338,20 @@ export interface UsageEventPage {
   readonly cursor: string;
 }
 
+/** What the hot methods of a ledger give: at once where nothing has to be waited for. */
+export type Answer<T> = T | Promise<T>;
+
 export interface Ledger {
   /** Decides all limits of the plan and takes from all of them, or from none, in one atomic act. */
-  admit(request: AdmitRequest): Promise<AdmitVerdict>;
+  admit(request: AdmitRequest): Answer<AdmitVerdict>;
   /** As {@link Ledger.admit}, under an open hold; idempotent by call id. */
-  extend(request: ExtendRequest): Promise<AdmitVerdict>;
+  extend(request: ExtendRequest): Answer<AdmitVerdict>;
   /** Charges what a call really consumed, exactly once, and ends it. The hold ends with the last of its calls. */
-  settle(request: SettleRequest): Promise<SettleResult>;
+  settle(request: SettleRequest): Answer<SettleResult>;
   /** Ends a call that consumed nothing: tokens and money go back, the request stays counted. Remembered even if unknown. */
-  cancel(hold: Hold): Promise<{ readonly state: 'cancelled' | 'already' }>;
+  cancel(hold: Hold): Answer<{ readonly state: 'cancelled' | 'already' }>;
   /** Extends the lease of the whole hold. */
-  renew(hold: Hold): Promise<{ readonly state: 'renewed' | 'ended' }>;
+  renew(hold: Hold): Answer<{ readonly state: 'renewed' | 'ended' }>;
   /** Ends holds whose lease is over, at most `limit`; answers how many. */
   sweep(limit: number): Promise<number>;
   balances(scopeIds: readonly ScopeId[]): Promise<readonly ScopeBalance[]>;

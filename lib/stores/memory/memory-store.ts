@@ -47,11 +47,11 @@ export function memoryStore(options: MemoryStoreOptions = {}): Store {
       return () => environments.delete(environment);
     },
     ...records,
-    admit: async (request) => ledger.admit(request),
-    extend: async (request) => ledger.extend(request),
-    settle: async (request) => ledger.settle(request),
-    cancel: async (hold) => ledger.cancel(hold),
-    renew: async (hold) => ledger.renew(hold),
+    admit: ledger.admit,
+    extend: ledger.extend,
+    settle: ledger.settle,
+    cancel: ledger.cancel,
+    renew: ledger.renew,
     sweep: async (limit) => ledger.sweep(limit),
     balances: async (scopeIds) => scopeIds.flatMap((scopeId) => ledger.balance(scopeId) ?? []),
     async adjust(adjustment) {
@@ -65,9 +65,7 @@ export function memoryStore(options: MemoryStoreOptions = {}): Store {
     usageEvents: async (after, limit) => usageLog.read(after, limit),
     now: async () => now(),
     async ping() {},
-    async close() {
-      environments.clear();
-    },
+    async close() {},
   };
 }
 

@@ -34,10 +34,13 @@ export function createRecords({ scopes, now, notify, maxAuditRows }: MemoryRecor
   const policies = new Map<ScopeId, PolicyRecord>();
   const outbox = new Map<string, OutboxRow>();
   let defaults: StoredDefaults | undefined;
-  let audit: AuditRow[] = [];
+  let audit: { readonly row: AuditRow; readonly position: Position }[] = [];
+  let auditSequence = 0;
 
   function writeAudit(entry: AuditEntry): void {
-    audit.push({ ...entry, atMs: now() });
+    auditSequence += 1;
+    // Rows of one millisecond keep the order in which they were written.
+    audit.push({ row: { ...entry, atMs: now() }, position: { atMs: auditSequence, id: '' } });
     if (audit.length >= maxAuditRows * 2) audit = audit.slice(-maxAuditRows);
   }
 
@@ -212,10 +215,11 @@ export function createRecords({ scopes, now, notify, maxAuditRows }: MemoryRecor
 
     async listAudit({ targets, action }, page) {
       const rows = audit.filter(
-        (row) =>
+        ({ row }) =>
           (targets === undefined || targets.includes(row.target)) && (action === undefined || row.action === action),
       );
-      return cutPage(rows.reverse(), page, ({ atMs, id }) => ({ atMs, id }));
+      const { items, total, nextCursor } = cutPage(rows.reverse(), page, ({ position }) => position);
+      return { items: items.map(({ row }) => row), total, nextCursor };
     },
 
     async readOutbox(limit) {
