@@ -1,8 +1,8 @@
+import { createGenerations } from '../../generations.ts';
 import type { Take } from '../../limits/limit.ts';
 import type { UsageEvent } from '../../usage/usage.ts';
 import type { AdmitRequest, Amounts, Hold } from '../store.ts';
 import { createLeases, type Leased } from './leases.ts';
-import { createRecent } from './recent.ts';
 
 const hourMs = 3_600_000;
 
@@ -50,9 +50,9 @@ export interface Holds {
 export function createHolds(maxEnded: number): Holds {
   const open = new Map<string, OpenHold>();
   const leases = createLeases<OpenHold>();
-  const ended = createRecent<EndedHold>(hourMs, maxEnded);
+  const ended = createGenerations<EndedHold>({ maxSize: maxEnded, retentionMs: hourMs });
   // A paused process may settle long after its lease: such holds are remembered for a day.
-  const abandoned = createRecent<EndedHold>(24 * hourMs, maxEnded / 10);
+  const abandoned = createGenerations<EndedHold>({ maxSize: maxEnded / 10, retentionMs: 24 * hourMs });
 
   return {
     find: (holdId) => open.get(holdId),

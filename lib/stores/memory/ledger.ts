@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { createGenerations } from '../../generations.ts';
 import {
   budgetOf,
   type Correction,
@@ -23,7 +24,6 @@ import type {
 } from '../store.ts';
 import { abandonedEvent, adjustmentEvent, settledEvent } from './events.ts';
 import { type Call, createHolds, type OpenHold } from './holds.ts';
-import { createRecent } from './recent.ts';
 import type { Scopes } from './scopes.ts';
 import type { UsageLog } from './usage-log.ts';
 
@@ -56,8 +56,8 @@ export interface MemoryLedger {
 export function createLedger(options: MemoryLedgerOptions): MemoryLedger {
   const { scopes, usageLog, now, notify, maxEndedHolds } = options;
   const holds = createHolds(maxEndedHolds);
-  const nonces = createRecent<string>(dayMs, 10_000);
-  const applied = createRecent<true>(dayMs, maxEndedHolds);
+  const nonces = createGenerations<string>({ maxSize: 10_000, retentionMs: dayMs });
+  const applied = createGenerations<true>({ maxSize: maxEndedHolds, retentionMs: dayMs });
 
   /** Admits a call into a hold that is open, or is about to be. */
   function place(
@@ -316,7 +316,7 @@ export function createLedger(options: MemoryLedgerOptions): MemoryLedger {
 
     adjust({ id, scopeId, budgets, subject }) {
       const nowMs = now();
-      if (applied.has(id)) return { state: 'already', adjustedNanoUsd: 0 };
+      if (applied.get(id)) return { state: 'already', adjustedNanoUsd: 0 };
       applied.set(id, true, nowMs);
       const counters = scopes.find(scopeId);
       const adjusted = budgets.map(({ budgetId, periodStartMs }) => {
@@ -340,7 +340,7 @@ export function createLedger(options: MemoryLedgerOptions): MemoryLedger {
 
     record(event, plan) {
       const name = `${event.holdId}/${event.callId}`;
-      if (applied.has(name)) return { state: 'already' };
+      if (applied.get(name)) return { state: 'already' };
       const nowMs = now();
       applied.set(name, true, nowMs);
       for (const limit of plan.limits) {

@@ -1,0 +1,175 @@
+import { createGenerations } from '../generations.ts';
+import type { AdmissionPlan, ScopeId } from '../limits/limit.ts';
+import { createPlan, type LimitedScope } from '../limits/plan.ts';
+import type { Store } from '../stores/store.ts';
+import { createRecordCache, type Entry, isFresh } from './record-cache.ts';
+import { isKeyRecord, isPolicyRecord } from './record-check.ts';
+import type { PolicyRecord, VirtualKeyRecord } from './virtual-key.ts';
+
+/** A key together with the policies over it, as they were read: what a request is judged by. */
+export interface Principal {
+  readonly key: VirtualKeyRecord;
+  /** User, team and global, as far as they concern the key. */
+  readonly policies: readonly ScopedPolicy[];
+  /** Everything that a request for this model is held against, at this moment of the store's clock. */
+  planFor(model: string | null, nowMs: number): AdmissionPlan;
+}
+
+export interface ScopedPolicy {
+  readonly scopeId: ScopeId;
+  readonly policy: PolicyRecord | null;
+}
+
+/** Finds principals by id or by hash, from a cache that is told of changes. */
+export interface Principals {
+  findById(keyId: string, fresh?: boolean): Promise<Principal | undefined>;
+  /** By the hashes a secret may be stored under. What is found is not verified yet: see `verification.ts`. */
+  findByHash(secretHashes: readonly string[], fresh?: boolean): Promise<Principal | undefined>;
+  /** A change of this scope's record was noticed. */
+  forget(scopeId: ScopeId): void;
+}
+
+export interface PrincipalsOptions {
+  readonly store: Store;
+  readonly now: () => number;
+  readonly cacheMs: number;
+  readonly withDeadline: <T>(answer: Promise<T>) => Promise<T>;
+  readonly onCorrupt: (scopeId: ScopeId) => void;
+}
+
+const maxKeys = 100_000;
+const maxAbsent = 20_000;
+/** Plans kept for one key; for models beyond these a plan is made each time. */
+const maxPlans = 64;
+
+interface CachedPrincipal extends Principal {
+  readonly entries: readonly Entry<unknown>[];
+}
+
+export function createPrincipals(options: PrincipalsOptions): Principals {
+  const { store, now, cacheMs, withDeadline, onCorrupt } = options;
+  const caching = { now, cacheMs, maxSize: maxKeys, maxAbsent };
+  const keys = createRecordCache({
+    ...caching,
+    load: async (keyId) => checkedKey(keyId, await withDeadline(store.findKey(keyId))),
+  });
+  const policies = createRecordCache({
+    ...caching,
+    maxAbsent: maxKeys,
+    load: async (name) => checkedPolicy(name as ScopeId, await withDeadline(store.findPolicy(name as ScopeId))),
+  });
+  // Which key a hash belongs to. It may be out of date: the key's own record decides whether the hash is still its.
+  const owners = createRecordCache({
+    ...caching,
+    load: async (hashes) => (await withDeadline(store.findKeyByHash(hashes.split(' '))))?.id,
+  });
+  const assembled = createGenerations<CachedPrincipal>({ maxSize: maxKeys });
+
+  function checkedKey(keyId: string, record: unknown): VirtualKeyRecord | undefined {
+    if (record === undefined || isKeyRecord(record)) return record;
+    onCorrupt(`key:${keyId}`);
+    return undefined;
+  }
+
+  function checkedPolicy(scopeId: ScopeId, record: unknown): PolicyRecord | undefined {
+    if (record === undefined || isPolicyRecord(record)) return record;
+    onCorrupt(scopeId);
+    return noModel;
+  }
+
+  async function findById(keyId: string, fresh = false): Promise<Principal | undefined> {
+    const cached = fresh ? undefined : assembled.get(keyId);
+    if (cached !== undefined && areFresh(cached.entries, now(), cacheMs)) return cached;
+    const key = await keys.get(keyId, fresh);
+    if (key.value === undefined) return undefined;
+    const scopes = policyScopes(key.value);
+    const entries = await Promise.all(scopes.map((scopeId) => policies.get(scopeId, fresh)));
+    const over = scopes.map((scopeId, at) => ({ scopeId, policy: entries[at]?.value ?? null }));
+    const principal = { ...createPrincipal(key.value, over), entries: [key, ...entries] };
+    assembled.set(keyId, principal, now());
+    return principal;
+  }
+
+  return {
+    findById,
+    async findByHash(secretHashes, fresh = false) {
+      const { value: keyId } = await owners.get(secretHashes.join(' '), fresh);
+      return keyId === undefined ? undefined : findById(keyId, fresh);
+    },
+    forget(scopeId) {
+      if (!scopeId.startsWith('key:')) return policies.forget(scopeId);
+      keys.forget(scopeId.slice('key:'.length));
+      owners.forgetAbsent();
+    },
+  };
+}
+
+function createPrincipal(key: VirtualKeyRecord, policies: readonly ScopedPolicy[]): Principal {
+  const plans = new Map<string | null, AdmissionPlan>();
+  const scopes = limitedScopes(key, policies);
+  return {
+    key,
+    policies,
+    planFor(model, nowMs) {
+      const cached = plans.get(model);
+      if (cached !== undefined && nowMs >= cached.validFromMs && nowMs < cached.validUntilMs) return cached;
+      const plan = createPlan(scopes, model, nowMs);
+      if (cached !== undefined || plans.size < maxPlans) plans.set(model, plan);
+      return plan;
+    },
+  };
+}
+
+/** The scopes over a key with their limits, the key first. */
+export function limitedScopes(key: VirtualKeyRecord, policies: readonly ScopedPolicy[]): readonly LimitedScope[] {
+  return [
+    {
+      scopeId: `key:${key.id}`,
+      revision: key.revision,
+      limits: key,
+      anchorMs: key.createdAtMs,
+      rateLimitEnabled: key.rateLimitEnabled,
+    },
+    ...policies.map(({ scopeId, policy }) => ({
+      scopeId,
+      revision: policy?.revision ?? 0,
+      limits: policy,
+      anchorMs: policy?.createdAtMs ?? 0,
+      rateLimitEnabled: true,
+    })),
+  ];
+}
+
+function policyScopes({ ownerId, teamId }: VirtualKeyRecord): readonly ScopeId[] {
+  const scopes: ScopeId[] = [];
+  if (ownerId !== null) scopes.push(`user:${ownerId}`);
+  if (teamId !== null) scopes.push(`team:${teamId}`);
+  scopes.push('global');
+  return scopes;
+}
+
+function areFresh(entries: readonly Entry<unknown>[], nowMs: number, cacheMs: number): boolean {
+  for (const entry of entries) if (!isFresh(entry, nowMs, cacheMs)) return false;
+  return true;
+}
+
+/** What stands in for a policy that cannot be read: it denies. */
+const noModel: PolicyRecord = {
+  models: [],
+  endpoints: [],
+  rpmLimit: 0,
+  tpmLimit: null,
+  rpdLimit: null,
+  tpdLimit: null,
+  maxParallelRequests: null,
+  maxTokensPerRequest: null,
+  maxBudgetNanoUsd: null,
+  softBudgetNanoUsd: null,
+  budgetDuration: null,
+  budgets: [],
+  modelLimits: [],
+  version: 1,
+  revision: 0,
+  createdAtMs: 0,
+  updatedAtMs: 0,
+};

@@ -1,0 +1,78 @@
+import { createGenerations } from '../generations.ts';
+
+/** A record, or its absence, as it was read at one moment. */
+export interface Entry<T> {
+  readonly value: T | undefined;
+  /** Before the read began: age counts from here. */
+  readonly readAtMs: number;
+  /** Cleared when a change is noticed. */
+  valid: boolean;
+}
+
+/**
+ * Records by name, read through: at most `cacheMs` old, forgotten when a change is noticed, bounded. Reads of one name at
+ * the same time are one read.
+ */
+export interface RecordCache<T> {
+  get(name: string, fresh?: boolean): Promise<Entry<T>>;
+  forget(name: string): void;
+  /** Names that had no record may have one now. */
+  forgetAbsent(): void;
+}
+
+export interface RecordCacheOptions<T> {
+  readonly load: (name: string) => Promise<T | undefined>;
+  readonly now: () => number;
+  readonly cacheMs: number;
+  readonly maxSize: number;
+  /** Absences are kept apart, so that guessing names cannot push records out. */
+  readonly maxAbsent: number;
+}
+
+export function createRecordCache<T>(options: RecordCacheOptions<T>): RecordCache<T> {
+  const { load, now, cacheMs, maxSize, maxAbsent } = options;
+  const present = createGenerations<Entry<T>>({ maxSize });
+  const absent = createGenerations<Entry<T>>({ maxSize: maxAbsent });
+  const reading = new Map<string, Promise<Entry<T>>>();
+  let changes = 0;
+
+  async function read(name: string): Promise<Entry<T>> {
+    const readAtMs = now();
+    const changesBefore = changes;
+    const value = await load(name);
+    // What comes back after a change was noticed may be from before it: good for this once, not for keeping.
+    const entry = { value, readAtMs, valid: changes === changesBefore };
+    if (entry.valid) (value === undefined ? absent : present).set(name, entry, readAtMs);
+    return entry;
+  }
+
+  return {
+    async get(name, fresh = false) {
+      // A fresh read must begin after it was asked for: one that is under way may have seen the record before.
+      if (fresh) return read(name);
+      const cached = present.get(name) ?? absent.get(name);
+      if (cached !== undefined && isFresh(cached, now(), cacheMs)) return cached;
+      const underWay = reading.get(name);
+      if (underWay !== undefined) return underWay;
+      const begun = read(name).finally(() => reading.delete(name));
+      reading.set(name, begun);
+      return begun;
+    },
+    forget(name) {
+      changes += 1;
+      const entry = present.get(name) ?? absent.get(name);
+      if (entry !== undefined) entry.valid = false;
+      present.delete(name);
+      absent.delete(name);
+    },
+    forgetAbsent() {
+      changes += 1;
+      absent.clear();
+    },
+  };
+}
+
+export function isFresh(entry: Entry<unknown>, nowMs: number, cacheMs: number): boolean {
+  const ageMs = nowMs - entry.readAtMs;
+  return entry.valid && ageMs < cacheMs && ageMs >= 0;
+}
