@@ -80,3 +80,22 @@ export interface UsageRow extends UsageTotals {
 }
 
 export const noTokens: TokenUsage = { inputTokens: 0, outputTokens: 0, cacheReadTokens: 0, cacheWriteTokens: 0 };
+
+/** More tokens than any one call can have: larger counts are mistakes. */
+export const maxTokenCount = 1e9;
+
+/** Whether these counts can be true of one call: whole, not negative, no more cached than was sent. */
+export function isTokenUsage(usage: TokenUsage): boolean {
+  const { inputTokens, outputTokens, cacheReadTokens, cacheWriteTokens } = usage;
+  return (
+    isTokenCount(inputTokens) &&
+    isTokenCount(outputTokens) &&
+    isTokenCount(cacheReadTokens) &&
+    isTokenCount(cacheWriteTokens) &&
+    cacheReadTokens + cacheWriteTokens <= inputTokens
+  );
+}
+
+function isTokenCount(tokens: number): boolean {
+  return Number.isInteger(tokens) && tokens >= 0 && tokens <= maxTokenCount;
+}

@@ -1,0 +1,137 @@
+import { ByteBuffer } from './byte-buffer.ts';
+
+/**
+ * One piece of an event stream. The `raw` bytes of all pieces, in order, are the bytes that were pushed.
+ *
+ * - `frame`: a whole event, up to and including the blank line that ends it
+ * - `fragment`: a part of an event that is too long to be kept
+ * - `line_feed`: the LF of a CRLF whose CR, which already ended the piece before, was the last byte of a chunk
+ */
+export type SsePiece =
+  | { readonly kind: 'frame'; readonly raw: Buffer; readonly event: string; readonly data: string }
+  | { readonly kind: 'fragment' | 'line_feed'; readonly raw: Buffer };
+
+const lf = 0x0a;
+const cr = 0x0d;
+const byteOrderMark = '\uFEFF';
+
+/**
+ * Splits a server-sent event stream into frames, with their bytes exactly as they came: line ends may be LF, CRLF or
+ * CR, and chunks may be cut anywhere, within a character too. Parsers of events drop comments, line ends and unknown
+ * fields, which a proxy must pass on.
+ *
+ * Source: https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream
+ */
+export class SseSplitter {
+  readonly #maxFrameBytes: number;
+  readonly #held = new ByteBuffer();
+  #isFirst = true;
+  #isTooLong = false;
+  #atLineStart = true;
+  #afterCr = false;
+
+  /** @param maxFrameBytes longer frames come as fragments */
+  constructor(maxFrameBytes: number) {
+    this.#maxFrameBytes = maxFrameBytes;
+  }
+
+  /** Whether bytes of an unfinished frame are kept back. */
+  get isHolding(): boolean {
+    return this.#held.length > 0;
+  }
+
+  /** Takes the next bytes and answers every piece that they complete. */
+  push(chunk: Buffer): SsePiece[] {
+    const pieces: SsePiece[] = [];
+    let frameStart = 0;
+    let lineStart = 0;
+    if (this.#afterCr && chunk.length > 0) {
+      this.#afterCr = false;
+      if (chunk[0] === lf) {
+        lineStart = 1;
+        if (!this.isHolding && !this.#isTooLong) {
+          pieces.push({ kind: 'line_feed', raw: chunk.subarray(0, 1) });
+          frameStart = 1;
+        }
+      }
+    }
+
+    // Most streams have no CR at all: then it is looked for once a chunk, and each line costs one native search.
+    let nextLf = chunk.indexOf(lf, lineStart);
+    let nextCr = chunk.indexOf(cr, lineStart);
+    while (nextLf >= 0 || nextCr >= 0) {
+      const endsByCr = nextCr >= 0 && (nextLf < 0 || nextCr < nextLf);
+      const lineEnd = endsByCr ? nextCr : nextLf;
+      const isBlank = this.#atLineStart && lineEnd === lineStart;
+      lineStart = lineEnd + 1;
+      if (endsByCr && lineStart === chunk.length) this.#afterCr = true;
+      if (endsByCr && lineStart === nextLf) lineStart += 1;
+      this.#atLineStart = true;
+      if (isBlank) {
+        pieces.push(this.#endFrame(chunk.subarray(frameStart, lineStart)));
+        frameStart = lineStart;
+      }
+      if (nextLf >= 0 && nextLf < lineStart) nextLf = chunk.indexOf(lf, lineStart);
+      if (nextCr >= 0 && nextCr < lineStart) nextCr = chunk.indexOf(cr, lineStart);
+    }
+
+    if (lineStart < chunk.length) this.#atLineStart = false;
+    if (frameStart < chunk.length) this.#hold(chunk.subarray(frameStart), pieces);
+    return pieces;
+  }
+
+  /** Ends the stream, and answers a last frame that no blank line has ended. */
+  flush(): SsePiece[] {
+    return this.isHolding ? [this.#readFrame(this.#held.take())] : [];
+  }
+
+  #hold(bytes: Buffer, pieces: SsePiece[]): void {
+    if (!this.#isTooLong) {
+      this.#held.append(bytes);
+      if (this.#held.length <= this.#maxFrameBytes) return;
+      this.#isTooLong = true;
+      pieces.push({ kind: 'fragment', raw: this.#held.take() });
+    } else {
+      pieces.push({ kind: 'fragment', raw: bytes });
+    }
+  }
+
+  #endFrame(bytes: Buffer): SsePiece {
+    if (this.#isTooLong || this.#held.length + bytes.length > this.#maxFrameBytes) {
+      this.#isTooLong = false;
+      return { kind: 'fragment', raw: this.#joinHeld(bytes) };
+    }
+    return this.#readFrame(this.#joinHeld(bytes));
+  }
+
+  #joinHeld(bytes: Buffer): Buffer {
+    if (!this.isHolding) return bytes;
+    this.#held.append(bytes);
+    return this.#held.take();
+  }
+
+  #readFrame(raw: Buffer): SsePiece {
+    let text = raw.toString('utf8');
+    if (this.#isFirst && text.startsWith(byteOrderMark)) text = text.slice(1);
+    this.#isFirst = false;
+    return { kind: 'frame', raw, ...readFields(text) };
+  }
+}
+
+function readFields(frame: string): { readonly event: string; readonly data: string } {
+  let event = '';
+  let data: string | undefined;
+  for (const line of frame.includes('\r') ? frame.split(/\r\n|\r|\n/) : frame.split('\n')) {
+    if (line.startsWith('data:')) {
+      const value = fieldValue(line, 5);
+      data = data === undefined ? value : `${data}\n${value}`;
+    } else if (line.startsWith('event:')) {
+      event = fieldValue(line, 6);
+    }
+  }
+  return { event, data: data ?? '' };
+}
+
+function fieldValue(line: string, start: number): string {
+  return line.slice(line[start] === ' ' ? start + 1 : start);
+}
