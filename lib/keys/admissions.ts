@@ -1,0 +1,243 @@
+import { randomUUID } from 'node:crypto';
+import { StoreUnavailableError } from '../errors.ts';
+import type { AdmissionPlan, PlannedLimit, ScopeId, ScopeKind } from '../limits/limit.ts';
+import { scopeKind } from '../limits/limit.ts';
+import type { WithDeadline } from '../stores/deadline.ts';
+import type { AdmitRequest, AdmitVerdict, Amounts, Answer, Clamp, Hold, Store } from '../stores/store.ts';
+import type { UsageSubject } from '../usage/usage.ts';
+import { openingsOf } from './budget-openings.ts';
+import { limitedScopes, type Principal } from './principals.ts';
+
+/** What one call asks for. */
+export interface CallDemand {
+  readonly model: string | null;
+  readonly endpoint: string | null;
+  readonly amounts: Amounts;
+  readonly clamp?: Clamp | undefined;
+  readonly trace: string | null;
+}
+
+/** A principal that may make the call, and until when its secret is good. */
+export interface Judged {
+  readonly principal: Principal;
+  readonly notAfterMs: number | null;
+}
+
+/** Reads the records anew and judges the request by them, because they have changed. */
+export type Rejudge<R> = () => Promise<{ readonly judged: Judged } | { readonly refused: R }>;
+
+/** How a limit of the plan stands after a decision; `remaining` is `Infinity` where it has none. */
+export interface LimitStanding {
+  readonly limit: PlannedLimit;
+  readonly remaining: number;
+}
+
+export interface Granted {
+  readonly outcome: 'granted';
+  readonly hold: Hold;
+  readonly principal: Principal;
+  /** With a clamp: the output tokens granted. */
+  readonly outputTokens: number | null;
+  readonly standings: readonly LimitStanding[];
+}
+
+export interface LimitRefusal {
+  readonly outcome: 'limited';
+  readonly reason: 'requests' | 'tokens' | 'concurrency' | 'budget' | 'too_large';
+  readonly scope: ScopeKind;
+  /** As `param` names it: `rpm`, `monthly_budget`, `max_tokens_per_request`, … */
+  readonly limitName: string;
+  readonly limit: number;
+  /** `null`: never. */
+  readonly retryAfterMs: number | null;
+  readonly standings: readonly LimitStanding[];
+}
+
+export type AdmissionOutcome<R> =
+  | Granted
+  | LimitRefusal
+  /** The key, or the grace of the secret, ended meanwhile. */
+  | { readonly outcome: 'expired' }
+  /** The hold that was to be extended has ended. */
+  | { readonly outcome: 'hold_ended' }
+  /** The records had changed, and by the new ones the request is refused. */
+  | { readonly outcome: 'rejudged'; readonly refused: R };
+
+export interface AdmissionsOptions {
+  readonly store: Store;
+  readonly now: () => number;
+  readonly withDeadline: WithDeadline;
+  readonly leaseMs: number;
+  readonly onAbandoned: 'charge' | 'release';
+  readonly forget: (scopeId: ScopeId) => void;
+  /** Cancels, in the background, an admission whose answer did not come. */
+  readonly giveUp: (hold: Hold) => void;
+}
+
+/** Holds calls against every limit over a key, under records that are not older than those of the ledger. */
+export interface Admissions {
+  admit<R>(judged: Judged, demand: CallDemand, rejudge: Rejudge<R>): Promise<AdmissionOutcome<R>>;
+  /** A further call under the hold; with `replacesFirst` it takes the place of the one that opened it. */
+  extend<R>(
+    hold: Hold,
+    judged: Judged,
+    demand: CallDemand & { readonly replacesFirst: boolean },
+    rejudge: Rejudge<R>,
+  ): Promise<AdmissionOutcome<R>>;
+}
+
+type PlannedRequest = Omit<AdmitRequest, 'holdId' | 'leaseMs'>;
+
+/** Clocks of processes and stores differ by little: once is enough, twice allows for a period that ends meanwhile. */
+const maxClockCorrections = 2;
+const maxSeedings = 3;
+
+export function createAdmissions(options: AdmissionsOptions): Admissions {
+  const { store, now, withDeadline, leaseMs, onAbandoned, forget, giveUp } = options;
+
+  async function negotiate<R>(
+    judged: Judged,
+    demand: CallDemand,
+    rejudge: Rejudge<R>,
+    ids: { readonly holdId: string; readonly callId: string },
+    send: (request: PlannedRequest) => Answer<AdmitVerdict>,
+  ): Promise<AdmissionOutcome<R>> {
+    const mintedAtMs = now();
+    let current = judged;
+    let nowMs = mintedAtMs;
+    let wasStale = false;
+    let clockCorrections = 0;
+    let seedings = 0;
+
+    for (;;) {
+      const { principal, notAfterMs } = current;
+      const plan = principal.planFor(demand.model, nowMs);
+      const subject = subjectOf(principal, demand);
+      const { amounts, clamp, trace } = demand;
+      const request = { mintedAtMs, plan, amounts, clamp, subject, notAfterMs, onAbandoned, trace };
+      const hold = { ...ids, home: '', subject, takes: plan.takes, amounts, atMs: nowMs, leaseMs, trace };
+      const verdict = await answered(send(request), hold);
+      switch (verdict.outcome) {
+        case 'admitted':
+          return granted(verdict, principal, plan);
+        case 'refused':
+          return limited(verdict, plan);
+        case 'expired':
+        case 'hold_ended':
+          return { outcome: verdict.outcome };
+        case 'stale': {
+          if (wasStale) throw new StoreUnavailableError('The records changed again while the request was judged');
+          wasStale = true;
+          forget(verdict.scopeId);
+          const again = await rejudge();
+          if ('refused' in again) return { outcome: 'rejudged', refused: again.refused };
+          current = again.judged;
+          nowMs = now();
+          break;
+        }
+        case 'stale_clock':
+          clockCorrections += 1;
+          if (clockCorrections > maxClockCorrections)
+            throw new StoreUnavailableError('The clock of the store is unsteady');
+          nowMs = verdict.nowMs;
+          break;
+        case 'unseeded': {
+          seedings += 1;
+          if (seedings > maxSeedings) throw new StoreUnavailableError('The ledger could not be seeded');
+          const again = await rejudge();
+          if ('refused' in again) return { outcome: 'rejudged', refused: again.refused };
+          current = again.judged;
+          await seed(verdict.scopes, current.principal, nowMs);
+          break;
+        }
+        case 'id_conflict':
+        case 'too_old':
+          throw new StoreUnavailableError(`The store refused the admission's id: ${verdict.outcome}`);
+      }
+    }
+  }
+
+  async function answered(answer: Answer<AdmitVerdict>, asked: Hold): Promise<AdmitVerdict> {
+    if (!(answer instanceof Promise)) return answer;
+    try {
+      return await withDeadline(answer);
+    } catch (error) {
+      giveUp(asked);
+      throw error;
+    }
+  }
+
+  async function seed(
+    scopes: readonly { readonly scopeId: ScopeId; readonly nonce: string }[],
+    principal: Principal,
+    nowMs: number,
+  ): Promise<void> {
+    const limited = limitedScopes(principal.key, principal.policies);
+    for (const { scopeId, nonce } of scopes) {
+      const scope = limited.find((candidate) => candidate.scopeId === scopeId);
+      if (scope === undefined) continue;
+      const openings = await withDeadline(openingsOf(store, scope, nowMs));
+      await withDeadline(store.seed(scopeId, nonce, scope.revision, openings));
+    }
+  }
+
+  return {
+    admit(judged, demand, rejudge) {
+      const holdId = randomUUID();
+      return negotiate(judged, demand, rejudge, { holdId, callId: '' }, (request) =>
+        store.admit({ ...request, holdId, leaseMs }),
+      );
+    },
+    extend(hold, judged, demand, rejudge) {
+      const callId = randomUUID();
+      const { replacesFirst } = demand;
+      return negotiate(judged, demand, rejudge, { holdId: hold.holdId, callId }, (request) =>
+        store.extend({ ...request, hold, callId, replacesFirst }),
+      );
+    },
+  };
+}
+
+function subjectOf({ key }: Principal, { model, endpoint }: CallDemand): UsageSubject {
+  return { keyId: key.id, ownerId: key.ownerId, teamId: key.teamId, model, endpoint };
+}
+
+function granted(
+  { hold, outputTokens, remaining }: Extract<AdmitVerdict, { outcome: 'admitted' }>,
+  principal: Principal,
+  plan: AdmissionPlan,
+): Granted {
+  return { outcome: 'granted', hold, principal, outputTokens, standings: standingsOf(plan, remaining) };
+}
+
+function limited(
+  { by, retryAfterMs, remaining }: Extract<AdmitVerdict, { outcome: 'refused' }>,
+  plan: AdmissionPlan,
+): LimitRefusal {
+  const standings = standingsOf(plan, remaining);
+  const largest = plan.maxTokensPerRequest;
+  if (by === 'max_tokens' && largest !== null) {
+    const scope = scopeKind(plan.scopes[largest.scopeIndex]?.scopeId ?? 'global');
+    const { limit } = largest;
+    const limitName = 'max_tokens_per_request';
+    return { outcome: 'limited', reason: 'too_large', scope, limitName, limit, retryAfterMs: null, standings };
+  }
+  const refusing = by === 'max_tokens' ? undefined : plan.limits[by];
+  if (refusing === undefined) throw new StoreUnavailableError('The store refused by a limit that was not planned');
+  const limit = refusing.limit ?? 0;
+  // More than a limit that lets anything through can never fit; a limit of 0 refuses as itself.
+  const isTooLarge = refusing.measure === 'tokens' && retryAfterMs === null && limit > 0;
+  return {
+    outcome: 'limited',
+    reason: isTooLarge ? 'too_large' : refusing.measure,
+    scope: scopeKind(refusing.scopeId),
+    limitName: refusing.name,
+    limit,
+    retryAfterMs,
+    standings,
+  };
+}
+
+function standingsOf(plan: AdmissionPlan, remaining: readonly number[]): readonly LimitStanding[] {
+  return plan.limits.map((limit, position) => ({ limit, remaining: remaining[position] ?? 0 }));
+}

@@ -1,0 +1,43 @@
+import type { Principal, Principals } from './principals.ts';
+import type { SecretFormat } from './secret.ts';
+import { keyStatus } from './virtual-key.ts';
+
+/** Why a secret is not accepted. A secret whose grace is over is `unknown`. */
+export type Rejection = 'malformed' | 'unknown' | 'revoked' | 'disabled' | 'expired';
+
+export type Verification =
+  | {
+      readonly valid: true;
+      readonly principal: Principal;
+      /** From this moment on the secret is no longer good: the key expires, or the grace of the secret ends. */
+      readonly notAfterMs: number | null;
+    }
+  | { readonly valid: false; readonly reason: Rejection };
+
+export interface VerificationOptions {
+  readonly secrets: SecretFormat;
+  readonly principals: Principals;
+  readonly now: () => number;
+}
+
+/** Tells whose a secret is. A checksum that is wrong is told without asking the cache or the store. */
+export function createVerification({ secrets, principals, now }: VerificationOptions) {
+  return async function verify(secret: string, fresh = false): Promise<Verification> {
+    if (secrets.read(secret) !== 'ours') return { valid: false, reason: 'malformed' };
+    const hashes = secrets.candidateHashes(secret);
+    const principal = await principals.findByHash(hashes, fresh);
+    return principal === undefined ? { valid: false, reason: 'unknown' } : judge(principal, hashes, now());
+  };
+}
+
+/** Whether one of these hashes opens the key at this moment. Revoked comes before disabled before expired. */
+export function judge(principal: Principal, secretHashes: readonly string[], nowMs: number): Verification {
+  const { secretHash, previousSecret, expiresAtMs } = principal.key;
+  const isCurrent = secretHashes.includes(secretHash);
+  const isPrevious = !isCurrent && previousSecret !== null && secretHashes.includes(previousSecret.secretHash);
+  if (!isCurrent && !(isPrevious && nowMs < previousSecret.endsAtMs)) return { valid: false, reason: 'unknown' };
+  const status = keyStatus(principal.key, nowMs);
+  if (status !== 'active') return { valid: false, reason: status };
+  const ends = [expiresAtMs, isPrevious ? previousSecret.endsAtMs : null].filter((end) => end !== null);
+  return { valid: true, principal, notAfterMs: ends.length === 0 ? null : Math.min(...ends) };
+}
