@@ -65,6 +65,7 @@ function readPiece(piece: SsePiece, reader: UsageReader, reading: Reading): Json
     reading.complete = true;
     return undefined;
   }
+  if (reader.skimEvent?.(piece.data)) return undefined;
   const event = parseJson(piece.data);
   if (!isObject(event)) return undefined;
   reader.readEvent(event, piece.event);

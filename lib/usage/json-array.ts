@@ -6,17 +6,24 @@ export function completeElements(text: string): unknown[] {
   if (!text.trimStart().startsWith('[')) return elements;
   let depth = 0;
   let start = 0;
-  for (const { index, 0: token } of text.matchAll(structure)) {
-    if (token === '{') {
-      if (depth === 0) start = index;
+  for (let at = 0; at < text.length; at += 1) {
+    const character = text[at];
+    if (character === '"') {
+      at = stringEnd(text, at);
+    } else if (character === '{') {
+      if (depth === 0) start = at;
       depth += 1;
-    } else if (token === '}') {
+    } else if (character === '}') {
       depth -= 1;
-      if (depth === 0) elements.push(parseJson(text.slice(start, index + 1)));
+      if (depth === 0) elements.push(parseJson(text.slice(start, at + 1)));
     }
   }
   return elements;
 }
 
-/** Braces, and whole strings so that braces within them don't count. An unfinished string takes the rest. */
-const structure = /[{}]|"(?:[^"\\]|\\[\s\S])*(?:"|$)/g;
+/** Where the quote is that closes a string, or the end of the text. */
+function stringEnd(text: string, openingQuote: number): number {
+  let at = openingQuote + 1;
+  while (at < text.length && text[at] !== '"') at += text[at] === '\\' ? 2 : 1;
+  return at;
+}

@@ -119,6 +119,11 @@ export class SseSplitter {
 }
 
 function readFields(frame: string): { readonly event: string; readonly data: string } {
+  // Most frames are one line of data.
+  if (frame.startsWith('data:') && frame.indexOf('\n') === frame.length - 2 && frame.endsWith('\n\n')) {
+    const data = fieldValue(frame.slice(0, -2), 5);
+    if (!data.includes('\r')) return { event: '', data };
+  }
   let event = '';
   let data: string | undefined;
   for (const line of frame.includes('\r') ? frame.split(/\r\n|\r|\n/) : frame.split('\n')) {

@@ -14,6 +14,8 @@ export interface UsageReader {
   readBody(body: JsonObject): void;
   /** Takes one event of a stream, in their order. `name` is empty where the provider gives events no name. */
   readEvent(event: JsonObject, name: string): void;
+  /** Takes an event as text where that says all there is to it, and answers whether it did. */
+  skimEvent?(text: string): boolean;
 }
 
 /** How a response tells its usage: one for each family of routes that is metered. */
