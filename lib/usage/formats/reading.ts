@@ -10,7 +10,7 @@ export type ReadingProblem =
   | 'not_json'
   /** The content type is none that has usage in it. */
   | 'content_type'
-  /** The content encoding is unknown, or its bytes were not what it says. */
+  /** The content encoding is unknown, its bytes were not what it says, or they unfolded to too many. */
   | 'content_encoding'
   /** The provider told counts that cannot be: negative, fractional, absurdly large, or more cached than sent. */
   | 'impossible_usage';
