@@ -122,22 +122,27 @@ function createPrincipal(key: VirtualKeyRecord, policies: readonly ScopedPolicy[
 
 /** The scopes over a key with their limits, the key first. */
 export function limitedScopes(key: VirtualKeyRecord, policies: readonly ScopedPolicy[]): readonly LimitedScope[] {
-  return [
-    {
-      scopeId: `key:${key.id}`,
-      revision: key.revision,
-      limits: key,
-      anchorMs: key.createdAtMs,
-      rateLimitEnabled: key.rateLimitEnabled,
-    },
-    ...policies.map(({ scopeId, policy }) => ({
-      scopeId,
-      revision: policy?.revision ?? 0,
-      limits: policy,
-      anchorMs: policy?.createdAtMs ?? 0,
-      rateLimitEnabled: true,
-    })),
-  ];
+  return [keyScope(key), ...policies.map(({ scopeId, policy }) => policyScope(scopeId, policy))];
+}
+
+export function keyScope(key: VirtualKeyRecord): LimitedScope {
+  return {
+    scopeId: `key:${key.id}`,
+    revision: key.revision,
+    limits: key,
+    anchorMs: key.createdAtMs,
+    rateLimitEnabled: key.rateLimitEnabled,
+  };
+}
+
+export function policyScope(scopeId: ScopeId, policy: PolicyRecord | null): LimitedScope {
+  return {
+    scopeId,
+    revision: policy?.revision ?? 0,
+    limits: policy,
+    anchorMs: policy?.createdAtMs ?? 0,
+    rateLimitEnabled: true,
+  };
 }
 
 function policyScopes({ ownerId, teamId }: VirtualKeyRecord): readonly ScopeId[] {

@@ -1,9 +1,12 @@
 import type { Scope, ScopeKind } from '../limits/limit.ts';
-import type { Actor, Clock, Hold, KeyCounts, Logger, Page, Store } from '../stores/store.ts';
-import type { PriceBook } from '../usage/pricing.ts';
-import type { TokenUsage, UsageDimension, UsageSource } from '../usage/usage.ts';
+import type { Actor, Hold, KeyCounts, SettleResult } from '../stores/store.ts';
+import type { TokenUsage, UsageDimension } from '../usage/usage.ts';
+import type { AdmitInput, AdmitResult, ExtendInput } from './direct-admissions.ts';
+import type { KeyEventName, KeyEvents } from './events.ts';
+import type { KeyHook } from './hooks.ts';
 import type { DefaultsInput, KeyInput, KeyPatch, PolicyInput } from './key-input.ts';
 import type { Policy, VirtualKey } from './shown-key.ts';
+import type { UsageInput } from './usage-input.ts';
 import type { KeyStatus } from './virtual-key.ts';
 
 export interface KeyListFilter {
@@ -62,13 +65,6 @@ export interface ShownAuditRow {
   readonly reason: string | null;
 }
 
-export interface CreateVirtualKeysOptions {
-  store: Store;
-  prices?: PriceBook | undefined;
-  clock?: Clock | undefined;
-  logger?: Logger | undefined;
-}
-
 /** The service: issues keys, verifies them, and holds requests against their limits. */
 export interface VirtualKeys {
   create(input: KeyInput, actor?: Actor): Promise<{ key: VirtualKey; secret: string }>;
@@ -111,7 +107,38 @@ export interface VirtualKeys {
     page?: PageInput,
   ): Promise<List<ShownAuditRow>>;
   balance(id: string): Promise<Balance>;
-  health(): Promise<{ store: { name: string; state: 'up' | 'down' } }>;
+  /** Holds a call against every limit over its key; see {@link AdmitInput}. An unknown or closed key is a value. */
+  admit(input: AdmitInput): Promise<AdmitResult>;
+  /** A further call under an open hold: it counts a request and takes no further slot. */
+  extend(hold: Hold, input: ExtendInput): Promise<AdmitResult>;
+  /** Charges what the call of this hold consumed, exactly once. */
+  settle(hold: Hold, usage: UsageInput): Promise<{ state: SettleResult['state']; costUsd: number }>;
+  /** Ends a call that consumed nothing. */
+  cancel(hold: Hold): Promise<void>;
+  /** Keeps a hold for another lease; `ended`: its lease was over, and the call settles late. */
+  renew(hold: Hold): Promise<{ state: 'renewed' | 'ended' }>;
+  /** Adds usage that was measured elsewhere, once for each id. */
+  recordUsage(input: ExternalUsage): Promise<{ state: 'recorded' | 'already'; costUsd: number }>;
+  health(): Promise<Health>;
+  /** The function returned takes the listener off. */
+  on<N extends KeyEventName>(event: N, listener: (event: KeyEvents[N]) => void): () => void;
+  /** Takes part in changes of keys, before and after they are stored. The function returned ends it. */
+  addHook(hook: KeyHook): () => void;
+  /** Waits for settlements and cancellations already begun, never for open holds; then leaves the store. */
+  close(options?: { timeoutMs?: number | undefined }): Promise<void>;
+}
+
+/** Usage that was measured elsewhere. */
+export interface ExternalUsage extends UsageInput {
+  /** Unique: the same id again changes nothing. */
+  readonly id: string;
+  readonly keyId: string;
+  /** When it happened; absent: now. ISO 8601, epoch milliseconds or a Date. */
+  readonly at?: string | number | Date | undefined;
+}
+
+export interface Health {
+  readonly store: { readonly name: string; readonly state: 'up' | 'down' };
 }
 
 /** What a key has used and has left, by the store's clock; money in USD. */
@@ -134,5 +161,3 @@ export interface Balance {
     readonly resetAt: string | null;
   }[];
 }
-
-export type { Actor, Hold, Page, UsageSource };

@@ -59,7 +59,8 @@ export function budgetsOf(limits: Limits): readonly NamedBudget[] {
  * no money.
  */
 export function createPlan(scopes: readonly LimitedScope[], model: string | null, nowMs: number): AdmissionPlan {
-  const limits = scopes.flatMap((scope, scopeIndex) => [...plannedLimits(scope, scopeIndex, model, nowMs)]);
+  const applies = (pattern: string) => model !== null && matchesPattern(pattern, model);
+  const limits = scopes.flatMap((scope, at) => [...plannedLimits(scope, at, model !== null, applies, nowMs)]);
   const budgets = limits.filter((limit) => limit.measure === 'budget');
   return {
     scopes: scopes.map(({ scopeId, revision }): PlannedScope => ({ scopeId, revision })),
@@ -71,6 +72,11 @@ export function createPlan(scopes: readonly LimitedScope[], model: string | null
   };
 }
 
+/** Every limit that a scope has, whatever the model. */
+export function limitsOf(scope: LimitedScope, scopeIndex: number, nowMs: number): readonly PlannedLimit[] {
+  return [...plannedLimits(scope, scopeIndex, true, () => true, nowMs)];
+}
+
 /** The period of a budget at this moment, for a scope with this anchor. */
 export function budgetPeriod(budget: NamedBudget, anchorMs: number, nowMs: number): Period {
   return periodAt(budget.duration, anchorMs, nowMs);
@@ -79,7 +85,8 @@ export function budgetPeriod(budget: NamedBudget, anchorMs: number, nowMs: numbe
 function* plannedLimits(
   scope: LimitedScope,
   scopeIndex: number,
-  model: string | null,
+  namesModel: boolean,
+  applies: (pattern: string) => boolean,
   nowMs: number,
 ): Generator<PlannedLimit> {
   const { limits, scopeId } = scope;
@@ -98,11 +105,11 @@ function* plannedLimits(
 
   if (limits.rpmLimit !== null) yield window('requests', 'rpm', limits.rpmLimit);
   if (limits.rpdLimit !== null) yield window('requests', 'rpd', limits.rpdLimit);
-  const ofModel = model === null ? [] : limits.modelLimits.filter((limit) => matchesPattern(limit.model, model));
+  const ofModel = limits.modelLimits.filter(({ model }) => applies(model));
   for (const { model: pattern, rpmLimit } of ofModel) {
     if (rpmLimit !== null) yield perModel(window('requests', 'rpm', rpmLimit), pattern);
   }
-  if (model !== null) {
+  if (namesModel) {
     if (limits.tpmLimit !== null) yield window('tokens', 'tpm', limits.tpmLimit);
     if (limits.tpdLimit !== null) yield window('tokens', 'tpd', limits.tpdLimit);
     for (const { model: pattern, tpmLimit } of ofModel) {
@@ -119,10 +126,10 @@ function* plannedLimits(
       limit: enforced(limits.maxParallelRequests),
     };
   }
-  if (model === null) return;
+  if (!namesModel) return;
   for (const budget of budgetsOf(limits)) {
     if (budget.limit === null && !(isKey && budget.id === 'main')) continue;
-    if (budget.model !== null && !matchesPattern(budget.model, model)) continue;
+    if (budget.model !== null && !applies(budget.model)) continue;
     const period = budgetPeriod(budget, scope.anchorMs, nowMs);
     yield {
       ...base,

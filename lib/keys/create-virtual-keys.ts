@@ -1,0 +1,164 @@
+import { InvalidRequestError } from '../errors.ts';
+import { type ScopeId, scopeKind } from '../limits/limit.ts';
+import { createDeadline } from '../stores/deadline.ts';
+import type { StoreNotice } from '../stores/store.ts';
+import { createPricing } from '../usage/cost.ts';
+import { usd } from '../usage/money.ts';
+import { createAdmissions } from './admissions.ts';
+import { createBalances } from './balances.ts';
+import { createDirectAdmissions } from './direct-admissions.ts';
+import { createEvents } from './events.ts';
+import { createExternalUsage } from './external-usage.ts';
+import { createHooks } from './hooks.ts';
+import { attachInternals } from './internals.ts';
+import { createKeyCommands } from './key-commands.ts';
+import { createKeyQueries } from './key-queries.ts';
+import { createPolicies } from './policies.ts';
+import { createPrincipals } from './principals.ts';
+import { createQuotaSettings } from './quota-settings.ts';
+import { createRetries } from './retries.ts';
+import { createSecretFormat } from './secret.ts';
+import type { ServiceContext } from './service-context.ts';
+import { type CreateVirtualKeysOptions, checkServiceOptions } from './service-options.ts';
+import { createSettlements, shownUsageEvent } from './settlements.ts';
+import { parseHold, parseUsage } from './usage-input.ts';
+import { createVerification } from './verification.ts';
+import type { VirtualKeys } from './virtual-keys.ts';
+
+/** Stores that do not sweep by themselves are asked this often. */
+const sweepEveryMs = 1000;
+const sweepAtMost = 1000;
+
+/**
+ * Makes the service that issues virtual keys, verifies them, and holds calls against their limits.
+ *
+ * @example
+ * ```ts
+ * const keys = createVirtualKeys({ store: memoryStore(), prices });
+ * const { key, secret } = await keys.create({ name: 'Production', models: ['gpt-4o*'], rpmLimit: 60 });
+ * ```
+ * @throws TypeError for options that are unknown or of no use
+ */
+export function createVirtualKeys(given: CreateVirtualKeysOptions): VirtualKeys {
+  const options = checkServiceOptions(given);
+  const { store, logger, cacheMs, leaseMs, onAbandoned } = options;
+  const now = options.clock ?? Date.now;
+  const withDeadline = createDeadline(options.storeTimeoutMs);
+  const secrets = createSecretFormat({ prefix: options.secretPrefix, pepper: options.pepper });
+  const pricing = createPricing(options.prices, options.unpriced);
+  const events = createEvents(logger);
+  const hooks = createHooks((error) => {
+    logger.error(`A hook failed after a change was decided: ${error instanceof Error ? error.name : typeof error}`);
+  });
+
+  function onCorrupt(scopeId: ScopeId): void {
+    logger.error(`The record of ${scopeId} cannot be read; it denies until it is mended`);
+    const scope = scopeKind(scopeId);
+    events.emit('record.corrupt', { scope, id: scope === 'global' ? '' : scopeId.slice(scope.length + 1) });
+  }
+
+  function onNotice(notice: StoreNotice): void {
+    switch (notice.type) {
+      case 'changed':
+        principals.forget(notice.scopeId);
+        break;
+      case 'corrupt':
+        onCorrupt(notice.scopeId);
+        break;
+      case 'abandoned':
+        events.emit('hold.abandoned', shownUsageEvent(notice.event));
+        break;
+      case 'clock_jump':
+        logger.warn(`The store's clock stepped back; ${notice.limitId} of ${notice.scopeId} starts again`);
+    }
+  }
+
+  const principals = createPrincipals({ store, now, cacheMs, withDeadline, onCorrupt });
+  const queries = createKeyQueries({ store, now, withDeadline, onCorrupt });
+  const quotaSettings = createQuotaSettings({ store, options, withDeadline });
+  const context: ServiceContext = {
+    store,
+    options,
+    secrets,
+    pricing,
+    principals,
+    hooks,
+    events,
+    now,
+    withDeadline,
+    findRecord: queries.findRecord,
+    shown: queries.shown,
+    shownAll: queries.shownAll,
+    auditView: queries.auditView,
+    quotas: quotaSettings.inForce,
+    forget: principals.forget,
+  };
+  const retries = createRetries({ logger, now });
+  const settlements = createSettlements({ store, pricing, events, retries, withDeadline });
+  const admissions = createAdmissions({
+    store,
+    now,
+    withDeadline,
+    leaseMs,
+    onAbandoned,
+    forget: principals.forget,
+    giveUp: (hold) => void settlements.cancel(hold).catch(() => undefined),
+  });
+  const verify = createVerification({ secrets, principals, now });
+  const policies = createPolicies(context);
+  const direct = createDirectAdmissions(context, admissions);
+  const commands = createKeyCommands(context);
+
+  const leaveStore = store.open({ clock: options.clock, logger, onNotice });
+  const sweeping = setInterval(() => {
+    Promise.resolve(store.sweep(sweepAtMost)).catch(() => undefined);
+  }, sweepEveryMs);
+  sweeping.unref();
+
+  const service: VirtualKeys = {
+    ...commands,
+    get: queries.get,
+    list: queries.list,
+    count: queries.count,
+    usage: queries.usage,
+    audit: queries.audit,
+    setPolicy: policies.setPolicy,
+    getPolicy: policies.getPolicy,
+    getDefaults: quotaSettings.get,
+    setDefaults: quotaSettings.set,
+    balance: createBalances(context),
+    admit: direct.admit,
+    extend: direct.extend,
+    recordUsage: createExternalUsage(context),
+    async verify(secret) {
+      if (typeof secret !== 'string') return { valid: false, reason: 'malformed' };
+      const verification = await verify(secret);
+      if (!verification.valid) return verification;
+      return { valid: true, key: await queries.shown(verification.principal.key) };
+    },
+    async settle(hold, usage) {
+      const { state, event } = await settlements.settle(parseHold(hold), { ...parseUsage(usage), source: 'reported' });
+      return { state, costUsd: usd(event?.costNanoUsd ?? 0) };
+    },
+    cancel: async (hold) => settlements.cancel(parseHold(hold)),
+    renew: async (hold) => ({ state: await settlements.renew(parseHold(hold)) }),
+    async health() {
+      const state = await withDeadline(store.ping()).then(
+        () => 'up' as const,
+        () => 'down' as const,
+      );
+      return { store: { name: store.name, state } };
+    },
+    on: events.on,
+    addHook: hooks.add,
+    async close({ timeoutMs = 5000 } = {}) {
+      if (!Number.isFinite(timeoutMs) || timeoutMs < 0) {
+        throw new InvalidRequestError([{ field: 'timeoutMs', message: 'must be 0 or more milliseconds' }]);
+      }
+      clearInterval(sweeping);
+      await retries.settled(timeoutMs);
+      leaveStore();
+    },
+  };
+  return attachInternals(service, { ...context, verify, admissions, settlements });
+}

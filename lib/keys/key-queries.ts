@@ -1,0 +1,75 @@
+import { KeyNotFoundError } from '../errors.ts';
+import type { ScopeId } from '../limits/limit.ts';
+import type { WithDeadline } from '../stores/deadline.ts';
+import type { Store } from '../stores/store.ts';
+import { parseAuditQuery, parseKeyListFilter, parsePage, parseUsageRequest } from './query-schema.ts';
+import { isKeyRecord } from './record-check.ts';
+import { auditView, showKey } from './show-key.ts';
+import type { VirtualKey } from './shown-key.ts';
+import { keySpend } from './spend.ts';
+import { usageReport } from './usage-reports.ts';
+import type { VirtualKeyRecord } from './virtual-key.ts';
+import type { VirtualKeys } from './virtual-keys.ts';
+
+export interface KeyQueriesOptions {
+  readonly store: Store;
+  readonly now: () => number;
+  readonly withDeadline: WithDeadline;
+  readonly onCorrupt: (scopeId: ScopeId) => void;
+}
+
+/** Everything that reads keys and their history from the store itself. */
+export function createKeyQueries({ store, now, withDeadline, onCorrupt }: KeyQueriesOptions) {
+  async function findRecord(id: string): Promise<VirtualKeyRecord | undefined> {
+    return readable(await withDeadline(store.findKey(id)), id);
+  }
+
+  function readable(record: unknown, id: string): VirtualKeyRecord | undefined {
+    if (record === undefined || isKeyRecord(record)) return record;
+    onCorrupt(`key:${id}`);
+    return undefined;
+  }
+
+  async function shownAll(records: readonly VirtualKeyRecord[]): Promise<readonly VirtualKey[]> {
+    if (records.length === 0) return [];
+    const nowMs = now();
+    const balances = await withDeadline(store.balances(records.map(({ id }): ScopeId => `key:${id}`)));
+    const byScope = new Map(balances.map((balance) => [balance.scopeId, balance]));
+    return records.map((record) => showKey(record, keySpend(record, byScope.get(`key:${record.id}`), nowMs), nowMs));
+  }
+
+  async function shown(record: VirtualKeyRecord): Promise<VirtualKey> {
+    const [key] = await shownAll([record]);
+    if (key === undefined) throw new KeyNotFoundError();
+    return key;
+  }
+
+  const list: VirtualKeys['list'] = async (filter, page) => {
+    const listed = await withDeadline(store.listKeys(parseKeyListFilter(filter), parsePage(page)));
+    const records = listed.items.flatMap((record) => readable(record, record.id) ?? []);
+    return { items: await shownAll(records), total: listed.total, nextCursor: listed.nextCursor };
+  };
+
+  const audit: VirtualKeys['audit'] = async (query, page) => {
+    const listed = await withDeadline(store.listAudit(parseAuditQuery(query), parsePage(page)));
+    const items = listed.items.map(({ atMs, ...row }) => ({ ...row, at: new Date(atMs).toISOString() }));
+    return { items, total: listed.total, nextCursor: listed.nextCursor };
+  };
+
+  return {
+    findRecord,
+    shown,
+    shownAll,
+    auditView,
+    list,
+    audit,
+    async get(id: string): Promise<VirtualKey> {
+      const record = await findRecord(id);
+      if (record === undefined) throw new KeyNotFoundError();
+      return shown(record);
+    },
+    count: (async (filter) => withDeadline(store.countKeys(parseKeyListFilter(filter)))) satisfies VirtualKeys['count'],
+    usage: (async (request) =>
+      withDeadline(usageReport(store, parseUsageRequest(request), now()))) satisfies VirtualKeys['usage'],
+  };
+}

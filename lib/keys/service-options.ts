@@ -1,0 +1,120 @@
+import { refuseUnknownOptions } from '../options.ts';
+import type { Clock, Logger, Store } from '../stores/store.ts';
+import type { Unpriced } from '../usage/cost.ts';
+import type { PriceBook } from '../usage/pricing.ts';
+import type { Pepper } from './secret.ts';
+
+/** Options of {@link createVirtualKeys}. */
+export interface CreateVirtualKeysOptions {
+  store: Store;
+  /** What models cost; see {@link priceBook}. Without prices no call has a cost, and none passes a budget. */
+  prices?: PriceBook | undefined;
+  /**
+   * A model without a price: `'reject'` it, `'allow'` it at no cost, or price it by the rates given.
+   * @defaultValue rejected where a budget applies, else allowed
+   */
+  unpriced?: Unpriced | undefined;
+  /** What secrets begin with. LiteLLM accepts only `sk-…`. @defaultValue 'sk-llm' */
+  secretPrefix?: string | undefined;
+  /** Keys the stored hashes, so that a stolen table cannot be tried offline. Keep old ones: keys hashed with them stay. */
+  pepper?: Pepper | undefined;
+  /** What a new key gets where its input says nothing: fields of key input, expiry as `expiresInDays`. */
+  defaults?: { readonly [field: string]: unknown } | undefined;
+  /** The most a key may have, by field. A limit under a maximum cannot be unlimited. */
+  maximums?: { readonly [field: string]: unknown } | undefined;
+  maxActiveKeysPerOwner?: number | undefined;
+  /**
+   * How long a record may be used without asking the store. What matters for admission is in force at once all the same:
+   * the admission itself finds out. `0` turns the cache off. @defaultValue 10,000
+   */
+  cacheMs?: number | undefined;
+  /** How long a hold lasts that nobody renews. @defaultValue 120,000 */
+  leaseMs?: number | undefined;
+  /** Whether a hold that was never settled is charged by its estimate. @defaultValue 'charge' */
+  onAbandoned?: 'charge' | 'release' | undefined;
+  /** How long the store may take for an answer. @defaultValue 500 */
+  storeTimeoutMs?: number | undefined;
+  /** Written into a body that names no cap for its output, and reserved; absent: the model's longest output is reserved. */
+  defaultOutputCap?: number | undefined;
+  /** Reserved where an estimate is zero or unknown. @defaultValue 1 */
+  minimumTokens?: number | undefined;
+  /** Reserved for what a provider keeps for the caller: earlier responses, cached content, files. @defaultValue 4,096 */
+  stateTokens?: number | undefined;
+  /** Epoch milliseconds; replaces every clock, in tests. */
+  clock?: Clock | undefined;
+  /** @defaultValue `console` */
+  logger?: Logger | undefined;
+}
+
+type Defaulted =
+  | 'secretPrefix'
+  | 'cacheMs'
+  | 'leaseMs'
+  | 'onAbandoned'
+  | 'storeTimeoutMs'
+  | 'minimumTokens'
+  | 'stateTokens'
+  | 'logger'
+  | 'defaults'
+  | 'maximums';
+
+/** The options after their check: nothing that has a default is missing. */
+export type ServiceOptions = Omit<CreateVirtualKeysOptions, Defaulted> & {
+  readonly [option in Defaulted]: NonNullable<CreateVirtualKeysOptions[option]>;
+};
+
+const defaultValues = {
+  secretPrefix: 'sk-llm',
+  cacheMs: 10_000,
+  leaseMs: 120_000,
+  onAbandoned: 'charge',
+  storeTimeoutMs: 500,
+  minimumTokens: 1,
+  stateTokens: 4096,
+  defaults: {},
+  maximums: {},
+  logger: console,
+} as const;
+
+const otherNames = ['store', 'prices', 'unpriced', 'pepper', 'maxActiveKeysPerOwner', 'defaultOutputCap', 'clock'];
+
+/** The least and the most that options of time and size may be. */
+const ranges: { readonly [option: string]: readonly [number, number] } = {
+  cacheMs: [0, 3_600_000],
+  leaseMs: [1000, 24 * 3_600_000],
+  storeTimeoutMs: [1, 60_000],
+  minimumTokens: [0, 1_000_000],
+  stateTokens: [0, 10_000_000],
+  defaultOutputCap: [1, 10_000_000],
+  maxActiveKeysPerOwner: [0, 1_000_000],
+};
+
+/** @throws TypeError naming the option that is unknown, missing or of no use */
+export function checkServiceOptions(given: CreateVirtualKeysOptions): ServiceOptions {
+  const where = 'createVirtualKeys';
+  if (typeof given !== 'object' || given === null) throw new TypeError(`${where}: give it options, such as { store }`);
+  refuseUnknownOptions(where, given, [...Object.keys(defaultValues), ...otherNames]);
+  const { store, prices, onAbandoned, unpriced, clock } = given;
+  if (typeof store?.admit !== 'function' || typeof store.findKey !== 'function') {
+    throw new TypeError(`${where}: store must be a store, such as memoryStore()`);
+  }
+  if (prices !== undefined && typeof prices.find !== 'function') {
+    throw new TypeError(`${where}: prices must be a price book, such as priceBook({ 'gpt-4o': { … } })`);
+  }
+  if (onAbandoned !== undefined && onAbandoned !== 'charge' && onAbandoned !== 'release') {
+    throw new TypeError(`${where}: onAbandoned must be 'charge' or 'release'`);
+  }
+  if (typeof unpriced === 'string' && unpriced !== 'reject' && unpriced !== 'allow') {
+    throw new TypeError(`${where}: unpriced must be 'reject', 'allow' or rates in USD per million tokens`);
+  }
+  if (clock !== undefined && typeof clock !== 'function') throw new TypeError(`${where}: clock must be a function`);
+  for (const [option, [least, most]] of Object.entries(ranges)) {
+    const value = given[option as keyof CreateVirtualKeysOptions];
+    if (value === undefined) continue;
+    if (!Number.isSafeInteger(value) || (value as number) < least || (value as number) > most) {
+      throw new TypeError(`${where}: ${option} must be a whole number from ${least} to ${most}`);
+    }
+  }
+  const defined = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
+  return { ...defaultValues, ...defined, store };
+}
