@@ -13,6 +13,7 @@ import { createAlias } from './alias.ts';
 import { auditEntry } from './audit.ts';
 import { carriesOf } from './budget-openings.ts';
 import type { KeyChange } from './hooks.ts';
+import type { KeyFields } from './key-fields.ts';
 import type { KeyInput, KeyPatch } from './key-input.ts';
 import { applyKeyPatch, parseGraceSeconds, parseKeyInput, parseReason } from './key-schema.ts';
 import { keyScope } from './principals.ts';

@@ -3,7 +3,8 @@ import type { WithDeadline } from '../stores/deadline.ts';
 import type { Actor, Store, StoredDefaults } from '../stores/store.ts';
 import { auditEntry } from './audit.ts';
 import type { DefaultsInput } from './key-input.ts';
-import { effectiveQuotas, parseDefaultsInput, type Quotas } from './quotas.ts';
+import { parseDefaultsInput } from './key-schema.ts';
+import { checkDefaults, effectiveQuotas, type Quotas } from './quotas.ts';
 import type { ServiceOptions } from './service-options.ts';
 
 const maxConflicts = 10;
@@ -16,37 +17,51 @@ export interface QuotaSettingsOptions {
 
 /** Defaults and maximums for keys: the options of the service, and what an operator stored over them. */
 export function createQuotaSettings({ store, options, withDeadline }: QuotaSettingsOptions) {
-  const own = { defaults: options.defaults, maximums: options.maximums };
-  // Nonsense in the options is told at once, not at the first key.
-  effectiveQuotas(own, undefined);
+  const own = ownQuotas(options);
 
-  function shown(stored: StoredDefaults | undefined) {
-    const { defaults, maximums } = effectiveQuotas(own, stored);
-    return { defaults, maximums, version: stored?.version ?? 0 };
+  function inForce(stored: StoredDefaults | undefined): Quotas {
+    if (stored === undefined) return own;
+    const { defaults, maximums } = stored;
+    return effectiveQuotas(own, parseDefaultsInput({ defaults, maximums }));
+  }
+
+  async function find(): Promise<StoredDefaults | undefined> {
+    return withDeadline(store.findDefaults());
   }
 
   return {
     async inForce(): Promise<Quotas> {
-      return effectiveQuotas(own, await withDeadline(store.findDefaults()));
+      return inForce(await find());
     },
 
     async get() {
-      return shown(await withDeadline(store.findDefaults()));
+      const stored = await find();
+      return { ...inForce(stored), version: stored?.version ?? 0 };
     },
 
+    /** Replaces what was stored before. */
     async set(input: DefaultsInput, actor?: Actor) {
-      const parsed = parseDefaultsInput(input, own);
+      const parsed = parseDefaultsInput(input);
+      checkDefaults(effectiveQuotas(own, parsed));
       for (let conflicts = 0; conflicts < maxConflicts; conflicts += 1) {
-        const current = await withDeadline(store.findDefaults());
+        const current = await find();
         const next: StoredDefaults = { ...parsed, version: (current?.version ?? 0) + 1 };
-        const before = current ? { defaults: current.defaults, maximums: current.maximums } : null;
+        const before = current === undefined ? null : { defaults: current.defaults, maximums: current.maximums };
         const audit = auditEntry('defaults.updated', 'defaults', actor, before, parsed);
-        const outcome = await withDeadline(
-          store.putDefaults(next, { audit, outbox: false, fence: false, carries: [] }),
-        );
-        if (outcome.outcome === 'updated') return shown(outcome.record);
+        const change = { audit, outbox: false, fence: false, carries: [] };
+        const outcome = await withDeadline(store.putDefaults(next, change));
+        if (outcome.outcome === 'updated') return { ...inForce(outcome.record), version: outcome.record.version };
       }
       throw new VersionConflictError(0);
     },
   };
+}
+
+/** Nonsense in the options is told when the service is made, not at the first key. */
+function ownQuotas({ defaults, maximums }: ServiceOptions): Quotas {
+  try {
+    return parseDefaultsInput({ defaults, maximums });
+  } catch (error) {
+    throw new TypeError(`createVirtualKeys: ${error instanceof Error ? error.message : error}`);
+  }
 }

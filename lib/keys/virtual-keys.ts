@@ -41,6 +41,14 @@ export interface UsageRequest {
   readonly groupBy?: readonly UsageDimension[] | undefined;
 }
 
+/** Rows about any of these keys, or about a target such as `team:red`, `global` or `defaults`. */
+export interface AuditRequest {
+  readonly keyId?: string | readonly string[] | undefined;
+  readonly target?: string | undefined;
+  /** Such as `key.rotated`. */
+  readonly action?: string | undefined;
+}
+
 /** Sums of usage; money in USD. */
 export interface UsageSums extends TokenUsage {
   readonly requests: number;
