@@ -11,7 +11,7 @@ const maxFrameBytesRead = 8 * 1024 * 1024;
 
 /** Reads the events of a stream as they pass. */
 export function eventStreamPassage(reader: UsageReader, reading: Reading): Passage {
-  const splitter = new SseSplitter(maxFrameBytesRead);
+  const splitter = new SseSplitter(maxFrameBytesRead, reader.skimFrame);
   return {
     write(bytes) {
       for (const piece of splitter.push(bytes)) readPiece(piece, reader, reading);
@@ -30,7 +30,7 @@ export function eventStreamFilter(
   reading: Reading,
   isDropped: (event: JsonObject) => boolean,
 ): Passage {
-  const splitter = new SseSplitter(maxFrameBytesHeldBack);
+  const splitter = new SseSplitter(maxFrameBytesHeldBack, reader.skimFrame);
   let lastWasDropped = false;
 
   function passes(piece: SsePiece): boolean {
@@ -65,7 +65,6 @@ function readPiece(piece: SsePiece, reader: UsageReader, reading: Reading): Json
     reading.complete = true;
     return undefined;
   }
-  if (reader.skimEvent?.(piece.data)) return undefined;
   const event = parseJson(piece.data);
   if (!isObject(event)) return undefined;
   reader.readEvent(event, piece.event);

@@ -4,12 +4,19 @@ import { ByteBuffer } from './byte-buffer.ts';
  * One piece of an event stream. The `raw` bytes of all pieces, in order, are the bytes that were pushed.
  *
  * - `frame`: a whole event, up to and including the blank line that ends it
+ * - `skimmed`: whole events that were taken while they were being looked for
  * - `fragment`: a part of an event that is too long to be kept
  * - `line_feed`: the LF of a CRLF whose CR, which already ended the piece before, was the last byte of a chunk
  */
 export type SsePiece =
   | { readonly kind: 'frame'; readonly raw: Buffer; readonly event: string; readonly data: string }
-  | { readonly kind: 'fragment' | 'line_feed'; readonly raw: Buffer };
+  | { readonly kind: 'skimmed' | 'fragment' | 'line_feed'; readonly raw: Buffer };
+
+/**
+ * Takes the frame that starts at an index of a chunk, if it is a simple one, and answers where the next one starts; else
+ * answers the same index. `text` has one character for each byte.
+ */
+export type SkimFrame = (text: string, frameStart: number) => number;
 
 const lf = 0x0a;
 const cr = 0x0d;
@@ -24,6 +31,7 @@ const byteOrderMark = '\uFEFF';
  */
 export class SseSplitter {
   readonly #maxFrameBytes: number;
+  readonly #skimFrame: SkimFrame | undefined;
   readonly #held = new ByteBuffer();
   #isFirst = true;
   #isTooLong = false;
@@ -31,8 +39,9 @@ export class SseSplitter {
   #afterCr = false;
 
   /** @param maxFrameBytes longer frames come as fragments */
-  constructor(maxFrameBytes: number) {
+  constructor(maxFrameBytes: number, skimFrame?: SkimFrame) {
     this.#maxFrameBytes = maxFrameBytes;
+    this.#skimFrame = skimFrame;
   }
 
   /** Whether bytes of an unfinished frame are kept back. */
@@ -43,6 +52,34 @@ export class SseSplitter {
   /** Takes the next bytes and answers every piece that they complete. */
   push(chunk: Buffer): SsePiece[] {
     const pieces: SsePiece[] = [];
+    if (this.#skimFrame === undefined) this.#split(chunk, pieces);
+    else this.#skim(chunk, this.#skimFrame, pieces);
+    return pieces;
+  }
+
+  /** Ends the stream, and answers a last frame that no blank line has ended. */
+  flush(): SsePiece[] {
+    return this.isHolding ? [this.#readFrame(this.#held.take())] : [];
+  }
+
+  #skim(chunk: Buffer, skimFrame: SkimFrame, pieces: SsePiece[]): void {
+    const text = chunk.toString('latin1');
+    let start = 0;
+    while (start < text.length) {
+      let end = start;
+      if (!this.isHolding && !this.#isTooLong && !this.#afterCr && !this.#isFirst) {
+        for (let next = skimFrame(text, end); next > end; next = skimFrame(text, end)) end = next;
+        if (end > start) pieces.push({ kind: 'skimmed', raw: slice(chunk, start, end) });
+        start = end;
+      }
+      const blankLine = text.indexOf('\n\n', start);
+      end = blankLine < 0 ? text.length : blankLine + 2;
+      if (end > start) this.#split(slice(chunk, start, end), pieces);
+      start = end;
+    }
+  }
+
+  #split(chunk: Buffer, pieces: SsePiece[]): void {
     let frameStart = 0;
     let lineStart = 0;
     if (this.#afterCr && chunk.length > 0) {
@@ -77,12 +114,6 @@ export class SseSplitter {
 
     if (lineStart < chunk.length) this.#atLineStart = false;
     if (frameStart < chunk.length) this.#hold(chunk.subarray(frameStart), pieces);
-    return pieces;
-  }
-
-  /** Ends the stream, and answers a last frame that no blank line has ended. */
-  flush(): SsePiece[] {
-    return this.isHolding ? [this.#readFrame(this.#held.take())] : [];
   }
 
   #hold(bytes: Buffer, pieces: SsePiece[]): void {
@@ -116,6 +147,11 @@ export class SseSplitter {
     this.#isFirst = false;
     return { kind: 'frame', raw, ...readFields(text) };
   }
+}
+
+/** A view of a part, or the chunk itself where that is all of it: making views costs as much as splitting. */
+function slice(chunk: Buffer, start: number, end: number): Buffer {
+  return start === 0 && end === chunk.length ? chunk : chunk.subarray(start, end);
 }
 
 function readFields(frame: string): { readonly event: string; readonly data: string } {

@@ -1,3 +1,4 @@
+import type { SkimFrame } from '../sse.ts';
 import { anthropicMessages } from './anthropic.ts';
 import { free } from './free.ts';
 import { geminiEmbed, geminiGenerate } from './gemini.ts';
@@ -14,8 +15,8 @@ export interface UsageReader {
   readBody(body: JsonObject): void;
   /** Takes one event of a stream, in their order. `name` is empty where the provider gives events no name. */
   readEvent(event: JsonObject, name: string): void;
-  /** Takes an event as text where that says all there is to it, and answers whether it did. */
-  skimEvent?(text: string): boolean;
+  /** Takes frames of a stream without parsing them, where their format makes that safe. */
+  readonly skimFrame?: SkimFrame;
 }
 
 /** How a response tells its usage: one for each family of routes that is metered. */

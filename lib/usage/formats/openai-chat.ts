@@ -20,21 +20,28 @@ export function openAIChat(reading: Reading): UsageReader {
   return {
     readBody: read,
     readEvent: read,
-    skimEvent(text) {
-      if (reading.model === null || text.includes('"error"')) return false;
-      const delta = plainDelta.exec(text);
-      if (delta === null) return false;
-      reading.saw(delta[1]);
-      return true;
+    skimFrame(text, frameStart) {
+      if (reading.model === null || !text.startsWith('data: {', frameStart)) return frameStart;
+      const choice = text.indexOf('{', frameStart + 'data: {'.length);
+      if (!text.startsWith(deltaOfOnlyChoice, choice - choicesKey.length)) return frameStart;
+      const contentStart = choice - choicesKey.length + deltaOfOnlyChoice.length;
+      const contentEnd = text.indexOf('"', contentStart);
+      const content = text.slice(contentStart, contentEnd);
+      const lineEnd = text.indexOf('\n', contentStart);
+      const isPlain = text[contentEnd + 1] === '}' && !content.includes('\\') && contentEnd < lineEnd;
+      const isOneLine = text.startsWith('}\n\n', lineEnd - 1);
+      const nextObject = text.indexOf('{', contentEnd);
+      if (!isPlain || !isOneLine || (nextObject >= 0 && nextObject < lineEnd)) return frameStart;
+      reading.sawBytes(content.length);
+      return lineEnd + 2;
     },
   };
 }
 
-/**
- * A chunk that adds text without escapes to the one choice there is, and holds no other object, such as usage. Long
- * answers are little else, and parsing takes twice the time of this.
- */
-const plainDelta = /^\{[^[{]*"choices":\[\{"index":0,"delta":\{"content":"([^"\\]*)"\}[^{]*$/;
+// Long answers are thousands of chunks that add text without escapes to the one choice there is, and hold no other
+// object, such as usage or an error. Finding that out takes a fifth of the time of parsing them.
+const choicesKey = '"choices":[';
+const deltaOfOnlyChoice = `${choicesKey}{"index":0,"delta":{"content":"`;
 
 /**
  * Whether a chunk is there only because usage was asked for on the client's behalf. Other chunks without choices are

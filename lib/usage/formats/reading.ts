@@ -65,7 +65,12 @@ export class Reading {
   saw(output: unknown): void {
     if (output === undefined || output === null) return;
     const text = typeof output === 'string' ? output : JSON.stringify(output);
-    this.#outputBytes += Buffer.byteLength(text);
+    this.sawBytes(Buffer.byteLength(text));
+  }
+
+  /** So many bytes of output, in UTF-8, passed by. */
+  sawBytes(bytes: number): void {
+    this.#outputBytes += bytes;
   }
 
   named(model: unknown): void {

@@ -95,7 +95,12 @@ describe('createMeter', () => {
 
     it('notices an error in the middle, in an event that also has text', async () => {
       const error = { message: 'overloaded' };
-      for (const failed of [{ error }, delta('Hi', { error }), delta('Hi', { error: 'overloaded' })]) {
+      for (const failed of [
+        { error },
+        { error: 'overloaded' },
+        delta('Hi', { error }),
+        { error, ...delta('Hi', {}) },
+      ]) {
         const { result } = await pass(chat, frame(delta('Hi')), frame(failed));
         assert.deepEqual([result.error, result.complete], [true, false]);
       }
