@@ -68,3 +68,31 @@ export interface DefaultsInput {
   readonly defaults?: { readonly [field: string]: unknown } | undefined;
   readonly maximums?: { readonly [field: string]: unknown } | undefined;
 }
+
+// These two are aliases, not interfaces, so that they are also plain maps from field to value, as they are stored.
+/** What a new key gets where its input says nothing. */
+export type KeyDefaults = Pick<LimitsInput, keyof LimitsInput> & {
+  readonly endpoints?: readonly string[] | null | undefined;
+  readonly permissions?: Partial<Permissions> | null | undefined;
+  readonly rateLimitEnabled?: boolean | undefined;
+  readonly expiresInDays?: number | undefined;
+};
+
+/** The most a key may have; under a maximum nothing is unlimited. */
+export type KeyMaximums = {
+  readonly rpmLimit?: number | undefined;
+  readonly tpmLimit?: number | undefined;
+  readonly rpdLimit?: number | undefined;
+  readonly tpdLimit?: number | undefined;
+  readonly maxParallelRequests?: number | undefined;
+  readonly maxTokensPerRequest?: number | undefined;
+  /** USD. */
+  readonly maxBudget?: number | undefined;
+  readonly expiresInDays?: number | undefined;
+};
+
+/** Defaults and maximums after their check. */
+export interface Quotas {
+  readonly defaults: KeyDefaults;
+  readonly maximums: KeyMaximums;
+}
