@@ -11,14 +11,20 @@ const maxFrameBytesRead = 8 * 1024 * 1024;
 
 /** Reads the events of a stream as they pass. */
 export function eventStreamPassage(reader: UsageReader, reading: Reading): Passage {
-  const splitter = new SseSplitter(maxFrameBytesRead, reader.skimFrame);
+  const splitter = new SseSplitter(
+    maxFrameBytesRead,
+    (piece) => {
+      readPiece(piece, reader, reading);
+    },
+    reader.skimFrame,
+  );
   return {
     write(bytes) {
-      for (const piece of splitter.push(bytes)) readPiece(piece, reader, reading);
+      splitter.push(bytes);
       return bytes;
     },
     end() {
-      for (const piece of splitter.flush()) readPiece(piece, reader, reading);
+      splitter.flush();
       return noBytes;
     },
   };
@@ -30,32 +36,40 @@ export function eventStreamFilter(
   reading: Reading,
   isDropped: (event: JsonObject) => boolean,
 ): Passage {
-  const splitter = new SseSplitter(maxFrameBytesHeldBack, reader.skimFrame);
+  const splitter = new SseSplitter(maxFrameBytesHeldBack, take, reader.skimFrame);
+  let passed: Buffer[] = [];
+  let differs = false;
   let lastWasDropped = false;
 
-  function passes(piece: SsePiece): boolean {
+  function take(piece: SsePiece): void {
     // The rest of a line end goes the way of its frame.
     if (piece.kind !== 'line_feed') {
       const event = readPiece(piece, reader, reading);
       lastWasDropped = event !== undefined && isDropped(event);
     }
-    return !lastWasDropped;
+    if (lastWasDropped) differs = true;
+    else passed.push(piece.raw);
+  }
+
+  function takePassed(): Buffer {
+    const bytes = Buffer.concat(passed);
+    passed = [];
+    return bytes;
   }
 
   return {
     write(bytes) {
-      const hadHeld = splitter.isHolding;
-      const pieces = splitter.push(bytes);
-      const passed = pieces.filter(passes);
-      const isUncut = !hadHeld && !splitter.isHolding && passed.length === pieces.length;
-      return isUncut ? bytes : join(passed);
+      differs = splitter.isHolding;
+      splitter.push(bytes);
+      if (differs || splitter.isHolding) return takePassed();
+      passed = [];
+      return bytes;
     },
-    end: () => join(splitter.flush().filter(passes)),
+    end() {
+      splitter.flush();
+      return takePassed();
+    },
   };
-}
-
-function join(pieces: readonly SsePiece[]): Buffer {
-  return Buffer.concat(pieces.map(({ raw }) => raw));
 }
 
 function readPiece(piece: SsePiece, reader: UsageReader, reading: Reading): JsonObject | undefined {

@@ -31,6 +31,7 @@ const byteOrderMark = '\uFEFF';
  */
 export class SseSplitter {
   readonly #maxFrameBytes: number;
+  readonly #onPiece: (piece: SsePiece) => void;
   readonly #skimFrame: SkimFrame | undefined;
   readonly #held = new ByteBuffer();
   #isFirst = true;
@@ -38,9 +39,13 @@ export class SseSplitter {
   #atLineStart = true;
   #afterCr = false;
 
-  /** @param maxFrameBytes longer frames come as fragments */
-  constructor(maxFrameBytes: number, skimFrame?: SkimFrame) {
+  /**
+   * @param maxFrameBytes longer frames come as fragments
+   * @param onPiece gets every piece, before a frame that follows it is skimmed
+   */
+  constructor(maxFrameBytes: number, onPiece: (piece: SsePiece) => void, skimFrame?: SkimFrame) {
     this.#maxFrameBytes = maxFrameBytes;
+    this.#onPiece = onPiece;
     this.#skimFrame = skimFrame;
   }
 
@@ -49,37 +54,35 @@ export class SseSplitter {
     return this.#held.length > 0;
   }
 
-  /** Takes the next bytes and answers every piece that they complete. */
-  push(chunk: Buffer): SsePiece[] {
-    const pieces: SsePiece[] = [];
-    if (this.#skimFrame === undefined) this.#split(chunk, pieces);
-    else this.#skim(chunk, this.#skimFrame, pieces);
-    return pieces;
+  /** Takes the next bytes, and hands out every piece that they complete. */
+  push(chunk: Buffer): void {
+    if (this.#skimFrame === undefined) this.#split(chunk);
+    else this.#skim(chunk, this.#skimFrame);
   }
 
-  /** Ends the stream, and answers a last frame that no blank line has ended. */
-  flush(): SsePiece[] {
-    return this.isHolding ? [this.#readFrame(this.#held.take())] : [];
+  /** Ends the stream, and hands out a last frame that no blank line has ended. */
+  flush(): void {
+    if (this.isHolding) this.#onPiece(this.#readFrame(this.#held.take()));
   }
 
-  #skim(chunk: Buffer, skimFrame: SkimFrame, pieces: SsePiece[]): void {
+  #skim(chunk: Buffer, skimFrame: SkimFrame): void {
     const text = chunk.toString('latin1');
     let start = 0;
     while (start < text.length) {
       let end = start;
       if (!this.isHolding && !this.#isTooLong && !this.#afterCr && !this.#isFirst) {
         for (let next = skimFrame(text, end); next > end; next = skimFrame(text, end)) end = next;
-        if (end > start) pieces.push({ kind: 'skimmed', raw: slice(chunk, start, end) });
+        if (end > start) this.#onPiece({ kind: 'skimmed', raw: slice(chunk, start, end) });
         start = end;
       }
       const blankLine = text.indexOf('\n\n', start);
       end = blankLine < 0 ? text.length : blankLine + 2;
-      if (end > start) this.#split(slice(chunk, start, end), pieces);
+      if (end > start) this.#split(slice(chunk, start, end));
       start = end;
     }
   }
 
-  #split(chunk: Buffer, pieces: SsePiece[]): void {
+  #split(chunk: Buffer): void {
     let frameStart = 0;
     let lineStart = 0;
     if (this.#afterCr && chunk.length > 0) {
@@ -87,7 +90,7 @@ export class SseSplitter {
       if (chunk[0] === lf) {
         lineStart = 1;
         if (!this.isHolding && !this.#isTooLong) {
-          pieces.push({ kind: 'line_feed', raw: chunk.subarray(0, 1) });
+          this.#onPiece({ kind: 'line_feed', raw: chunk.subarray(0, 1) });
           frameStart = 1;
         }
       }
@@ -105,7 +108,7 @@ export class SseSplitter {
       if (endsByCr && lineStart === nextLf) lineStart += 1;
       this.#atLineStart = true;
       if (isBlank) {
-        pieces.push(this.#endFrame(chunk.subarray(frameStart, lineStart)));
+        this.#onPiece(this.#endFrame(chunk.subarray(frameStart, lineStart)));
         frameStart = lineStart;
       }
       if (nextLf >= 0 && nextLf < lineStart) nextLf = chunk.indexOf(lf, lineStart);
@@ -113,17 +116,17 @@ export class SseSplitter {
     }
 
     if (lineStart < chunk.length) this.#atLineStart = false;
-    if (frameStart < chunk.length) this.#hold(chunk.subarray(frameStart), pieces);
+    if (frameStart < chunk.length) this.#hold(chunk.subarray(frameStart));
   }
 
-  #hold(bytes: Buffer, pieces: SsePiece[]): void {
+  #hold(bytes: Buffer): void {
     if (!this.#isTooLong) {
       this.#held.append(bytes);
       if (this.#held.length <= this.#maxFrameBytes) return;
       this.#isTooLong = true;
-      pieces.push({ kind: 'fragment', raw: this.#held.take() });
+      this.#onPiece({ kind: 'fragment', raw: this.#held.take() });
     } else {
-      pieces.push({ kind: 'fragment', raw: bytes });
+      this.#onPiece({ kind: 'fragment', raw: bytes });
     }
   }
 

@@ -163,6 +163,43 @@ describe('createMeter', () => {
       });
     }
 
+    it('leaves out nothing else and sees every text, for any mix of events, line ends and cuts', async () => {
+      const lineEnds = fc.constantFrom('\n', '\n', '\r\n', '\r');
+      const texts = fc.constantFrom('plain', 'größer 🚀', 'a "quote"', 'line\nend', '{', '}\n\n', '');
+      const events = fc.oneof(
+        fc.record({ text: texts, lineEnd: lineEnds }),
+        fc.record({ text: fc.constantFrom(': comment', null), lineEnd: lineEnds }),
+      );
+      const cuts = fc.array(fc.integer({ min: 1, max: 300 }), { maxLength: 30 });
+      await fc.assert(
+        fc.asyncProperty(fc.array(events, { maxLength: 12 }), cuts, async (parts, lengths) => {
+          let whole = '';
+          let kept = '';
+          let bytes = 0;
+          for (const { text, lineEnd } of parts) {
+            const isComment = text === ': comment';
+            const event = isComment
+              ? `: comment${lineEnd}${lineEnd}`
+              : frame(text === null ? usageChunk : delta(text), lineEnd);
+            whole += event;
+            if (text !== null) kept += event;
+            // Usage that is told covers all the output before it.
+            bytes = text === null ? 0 : bytes + (isComment ? 0 : Buffer.byteLength(text));
+          }
+          const chunks: Buffer[] = [];
+          let rest = Buffer.from(whole);
+          for (const length of lengths) {
+            chunks.push(rest.subarray(0, length));
+            rest = rest.subarray(length);
+          }
+          const { text, result } = await pass(stripping, ...chunks, rest);
+          assert.equal(text, kept);
+          assert.equal(result.seen.outputTokens, Math.ceil(bytes / 4));
+        }),
+        { numRuns: 300 },
+      );
+    });
+
     it('passes whole events on at once, and keeps back only an unfinished one', async () => {
       const [first, second] = [frame(delta('one')), frame(delta('two'))];
       const { out } = await pass(stripping, first, second.slice(0, 20), second.slice(20), 'data: unfinished');

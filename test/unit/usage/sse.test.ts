@@ -5,8 +5,11 @@ import { type SsePiece, SseSplitter } from '../../../lib/usage/sse.ts';
 const maxFrameBytes = 1000;
 
 function split(...chunks: readonly (Buffer | string)[]): SsePiece[] {
-  const splitter = new SseSplitter(maxFrameBytes);
-  return [...chunks.flatMap((chunk) => splitter.push(Buffer.from(chunk))), ...splitter.flush()];
+  const pieces: SsePiece[] = [];
+  const splitter = new SseSplitter(maxFrameBytes, (piece) => pieces.push(piece));
+  for (const chunk of chunks) splitter.push(Buffer.from(chunk));
+  splitter.flush();
+  return pieces;
 }
 
 function events(pieces: readonly SsePiece[]): { event: string; data: string }[] {
@@ -86,16 +89,13 @@ describe('SseSplitter', () => {
   });
 
   it('answers a frame as soon as its blank line has begun to end', () => {
-    const splitter = new SseSplitter(maxFrameBytes);
-    assert.equal(splitter.push(Buffer.from('data: a\r\n\r')).length, 1);
+    const pieces: string[] = [];
+    const splitter = new SseSplitter(maxFrameBytes, ({ kind, raw }) => pieces.push(`${kind} ${raw}`));
+    splitter.push(Buffer.from('data: a\r\n\r'));
+    assert.deepEqual(pieces, ['frame data: a\r\n\r']);
     assert.equal(splitter.isHolding, false);
-    assert.deepEqual(
-      splitter.push(Buffer.from('\ndata: b\r\n\r\n')).map(({ kind, raw }) => [kind, raw.toString()]),
-      [
-        ['line_feed', '\n'],
-        ['frame', 'data: b\r\n\r\n'],
-      ],
-    );
+    splitter.push(Buffer.from('\ndata: b\r\n\r\n'));
+    assert.deepEqual(pieces.slice(1), ['line_feed \n', 'frame data: b\r\n\r\n']);
   });
 
   it('does not take CRLF for two line ends when a chunk ends between them', () => {
@@ -123,13 +123,41 @@ describe('SseSplitter', () => {
   });
 
   it('holds no more than one frame may have', () => {
-    const splitter = new SseSplitter(maxFrameBytes);
+    const pieces: SsePiece[] = [];
+    const splitter = new SseSplitter(maxFrameBytes, (piece) => pieces.push(piece));
     splitter.push(Buffer.alloc(maxFrameBytes, 'x'));
-    assert.equal(splitter.isHolding, true);
+    assert.deepEqual([pieces.length, splitter.isHolding], [0, true]);
+    splitter.push(Buffer.from('y'));
     assert.deepEqual(
-      splitter.push(Buffer.from('y')).map(({ kind, raw }) => [kind, raw.length]),
+      pieces.map(({ kind, raw }) => [kind, raw.length]),
       [['fragment', maxFrameBytes + 1]],
     );
     assert.equal(splitter.isHolding, false);
+  });
+
+  it('hands whole frames to skimming, in their turn, after the first of the stream', () => {
+    const seen: string[] = [];
+    const splitter = new SseSplitter(
+      maxFrameBytes,
+      ({ kind, raw }) => seen.push(`${kind} ${JSON.stringify(raw.toString())}`),
+      (text, start) => {
+        if (!text.startsWith('data: s', start) || text.indexOf('\n\n', start) < 0) return start;
+        seen.push('skim');
+        return text.indexOf('\n\n', start) + 2;
+      },
+    );
+    splitter.push(Buffer.from('data: s1\n\ndata: s2\n\ndata: s3\n\ndata: x\n\ndata: s4\n'));
+    splitter.push(Buffer.from('\ndata: s5\n\ndata: s6\n\n'));
+    assert.deepEqual(seen, [
+      'frame "data: s1\\n\\n"',
+      'skim',
+      'skim',
+      'skimmed "data: s2\\n\\ndata: s3\\n\\n"',
+      'frame "data: x\\n\\n"',
+      'frame "data: s4\\n\\n"',
+      'frame "data: s5\\n\\n"',
+      'skim',
+      'skimmed "data: s6\\n\\n"',
+    ]);
   });
 });
