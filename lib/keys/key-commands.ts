@@ -22,6 +22,7 @@ import type { ServiceContext } from './service-context.ts';
 import type { VirtualKey } from './shown-key.ts';
 import { spendFirst } from './spend.ts';
 import { keyStatus, type VirtualKeyRecord } from './virtual-key.ts';
+import type { UpdateOptions } from './virtual-keys.ts';
 
 const maxAliasTries = 5;
 /** A change without an expected version is made to whatever version is current; somebody else may be quicker. */
@@ -160,10 +161,11 @@ export function createKeyCommands(context: ServiceContext) {
   return {
     create,
 
-    async update(id: string, patch: KeyPatch, { ifVersion }: { ifVersion?: number | undefined } = {}, actor?: Actor) {
+    async update(id: string, patch: KeyPatch, { ifVersion, approve }: UpdateOptions = {}, actor?: Actor) {
       const { maximums } = await context.quotas();
       const { before, key } = await change(id, { action: 'update', ifVersion, actor }, (current, nowMs) => {
         const fields = applyKeyPatch(current, patch, nowMs);
+        approve?.(current, fields);
         checkMaximums(fields, maximums, nowMs, current);
         return fields.name === current.name ? fields : { ...fields, alias: createAlias(fields.name) };
       });

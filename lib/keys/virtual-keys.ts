@@ -4,6 +4,7 @@ import type { TokenUsage, UsageDimension } from '../usage/usage.ts';
 import type { AdmitInput, AdmitResult, ExtendInput } from './direct-admissions.ts';
 import type { KeyEventName, KeyEvents } from './events.ts';
 import type { KeyHook } from './hooks.ts';
+import type { KeyFields } from './key-fields.ts';
 import type { DefaultsInput, KeyInput, KeyPatch, PolicyInput } from './key-input.ts';
 import type { Policy, VirtualKey } from './shown-key.ts';
 import type { UsageInput } from './usage-input.ts';
@@ -73,6 +74,16 @@ export interface ShownAuditRow {
   readonly reason: string | null;
 }
 
+export interface UpdateOptions {
+  /** The change is made to this version, or not at all. */
+  readonly ifVersion?: number | undefined;
+  /**
+   * Sees what the operator chose of the key as it is and as it would be, and throws to refuse: nothing is written then.
+   * Runs once for each try, against the version that the change is made to.
+   */
+  readonly approve?: ((before: KeyFields, after: KeyFields) => void) | undefined;
+}
+
 /** The service: issues keys, verifies them, and holds requests against their limits. */
 export interface VirtualKeys {
   create(input: KeyInput, actor?: Actor): Promise<{ key: VirtualKey; secret: string }>;
@@ -80,7 +91,7 @@ export interface VirtualKeys {
   get(id: string): Promise<VirtualKey>;
   list(filter?: KeyListFilter, page?: PageInput): Promise<List<VirtualKey>>;
   count(filter?: KeyListFilter): Promise<KeyCounts>;
-  update(id: string, patch: KeyPatch, options?: { ifVersion?: number | undefined }, actor?: Actor): Promise<VirtualKey>;
+  update(id: string, patch: KeyPatch, options?: UpdateOptions, actor?: Actor): Promise<VirtualKey>;
   rotate(
     id: string,
     options?: { graceSeconds?: number | undefined; ifVersion?: number | undefined },

@@ -1,0 +1,54 @@
+import type { OutgoingHttpHeaders, ServerResponse } from 'node:http';
+
+/** What a response's headers are changed by, just before they are sent. */
+export type HeadChange = (response: ServerResponse) => void;
+
+const changes = Symbol('express-llm-keys.head-changes');
+
+interface ChangedResponse extends ServerResponse {
+  [changes]?: HeadChange[];
+}
+
+/**
+ * Runs a change when the head is about to be sent, after the handler has set its own headers, also those that it gives
+ * to `writeHead` itself. Changes run in the order in which they were asked for.
+ */
+export function beforeHead(response: ServerResponse, change: HeadChange): void {
+  const changed = response as ChangedResponse;
+  const waiting = changed[changes];
+  if (waiting !== undefined) {
+    waiting.push(change);
+    return;
+  }
+  const queue = [change];
+  changed[changes] = queue;
+  const writeHead = response.writeHead;
+  response.writeHead = function changedHead(this: ServerResponse, status: number, ...rest: unknown[]) {
+    const message = typeof rest[0] === 'string' ? rest[0] : undefined;
+    setAll(this, (message === undefined ? rest[0] : rest[1]) as OutgoingHttpHeaders | unknown[] | undefined);
+    this.statusCode = status;
+    for (const waitingChange of queue.splice(0)) waitingChange(this);
+    return message === undefined
+      ? writeHead.call(this, this.statusCode)
+      : writeHead.call(this, this.statusCode, message);
+  } as ServerResponse['writeHead'];
+}
+
+/** Takes what `writeHead` may be given: an object, pairs, or names and values in turn. */
+function setAll(response: ServerResponse, headers: OutgoingHttpHeaders | unknown[] | undefined): void {
+  if (headers === undefined || headers === null) return;
+  if (!Array.isArray(headers)) {
+    for (const [name, value] of Object.entries(headers)) if (value !== undefined) response.setHeader(name, value);
+    return;
+  }
+  const pairs = Array.isArray(headers[0])
+    ? (headers as [string, string][])
+    : Array.from({ length: headers.length / 2 }, (_, at) => [headers[at * 2], headers[at * 2 + 1]] as [string, string]);
+  const seen = new Set<string>();
+  for (const [name, value] of pairs) {
+    // The first of a name replaces what was set before; further ones stand beside it.
+    if (seen.has(name.toLowerCase())) response.appendHeader(name, value);
+    else response.setHeader(name, value);
+    seen.add(name.toLowerCase());
+  }
+}
