@@ -22,7 +22,7 @@ export function beforeHead(response: ServerResponse, change: HeadChange): void {
   }
   const queue = [change];
   changed[changes] = queue;
-  const writeHead = response.writeHead;
+  const writeHead = response.writeHead as (status: number, message?: string) => ServerResponse;
   response.writeHead = function changedHead(this: ServerResponse, status: number, ...rest: unknown[]) {
     const message = typeof rest[0] === 'string' ? rest[0] : undefined;
     setAll(this, (message === undefined ? rest[0] : rest[1]) as OutgoingHttpHeaders | unknown[] | undefined);

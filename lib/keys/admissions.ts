@@ -7,6 +7,7 @@ import type { AdmitRequest, AdmitVerdict, Amounts, Answer, Clamp, Hold, Store } 
 import type { UsageSubject } from '../usage/usage.ts';
 import { openingsOf } from './budget-openings.ts';
 import { limitedScopes, type Principal } from './principals.ts';
+import type { VirtualKeyRecord } from './virtual-key.ts';
 
 /** What one call asks for. */
 export interface CallDemand {
@@ -70,6 +71,7 @@ export interface AdmissionsOptions {
   readonly leaseMs: number;
   readonly onAbandoned: 'charge' | 'release';
   readonly forget: (scopeId: ScopeId) => void;
+  readonly onGranted: (key: VirtualKeyRecord) => void;
   /** Cancels, in the background, an admission whose answer did not come. */
   readonly giveUp: (hold: Hold) => void;
 }
@@ -93,7 +95,7 @@ const maxClockCorrections = 2;
 const maxSeedings = 3;
 
 export function createAdmissions(options: AdmissionsOptions): Admissions {
-  const { store, now, withDeadline, leaseMs, onAbandoned, forget, giveUp } = options;
+  const { store, now, withDeadline, leaseMs, onAbandoned, forget, onGranted, giveUp } = options;
 
   async function negotiate<R>(
     judged: Judged,
@@ -119,6 +121,7 @@ export function createAdmissions(options: AdmissionsOptions): Admissions {
       const verdict = await answered(send(request), hold);
       switch (verdict.outcome) {
         case 'admitted':
+          onGranted(principal.key);
           return granted(verdict, principal, plan);
         case 'refused':
           return limited(verdict, plan);

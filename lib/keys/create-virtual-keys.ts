@@ -13,6 +13,7 @@ import { createHooks } from './hooks.ts';
 import { attachInternals } from './internals.ts';
 import { createKeyCommands } from './key-commands.ts';
 import { createKeyQueries } from './key-queries.ts';
+import { createLastUsed } from './last-used.ts';
 import { createPolicies } from './policies.ts';
 import { createPrincipals } from './principals.ts';
 import { createQuotaSettings } from './quota-settings.ts';
@@ -102,6 +103,7 @@ export function createVirtualKeys(given: CreateVirtualKeysOptions): VirtualKeys 
     leaseMs,
     onAbandoned,
     forget: principals.forget,
+    onGranted: createLastUsed({ store, now }),
     giveUp: (hold) => void settlements.cancel(hold).catch(() => undefined),
   });
   const verify = createVerification({ secrets, principals, now });

@@ -214,7 +214,6 @@ export function createKeyCommands(context: ServiceContext) {
       const { key } = await change(id, { action: 'revoke', actor, reason }, (_current, nowMs) => ({
         revokedAtMs: nowMs,
         revokedReason: reason,
-        previousSecret: null,
       }));
       events.emit('key.revoked', { key, reason });
       return key;

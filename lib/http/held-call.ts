@@ -1,0 +1,64 @@
+import type { Internals } from '../keys/internals.ts';
+import type { Consumption } from '../keys/settlements.ts';
+import type { Hold } from '../stores/store.ts';
+import type { TokenUsage } from '../usage/usage.ts';
+
+/** The hold of one request, from its admission to its one end. */
+export interface HeldCall {
+  readonly hold: Hold;
+  /** What the request was estimated to consume. */
+  readonly estimate: TokenUsage;
+  /** `recordUsage` watches the response and will end the call; otherwise it is charged by its estimate. */
+  isMetered: boolean;
+  /** Charges the call. Only the first of all endings counts. */
+  settle(consumption: Consumption): void;
+  /** Charges what was estimated, and tells why. */
+  settleByEstimate(problem: string): void;
+  /** Gives everything back: the call consumed nothing. */
+  cancel(): void;
+}
+
+/** Keeps the lease of a hold alive until the call is settled or cancelled, whichever comes first. */
+export function createHeldCall(service: Internals, hold: Hold, estimate: TokenUsage): HeldCall {
+  const { settlements, options } = service;
+  let ended = false;
+
+  const renewing = setInterval(() => {
+    settlements.renew(hold).then(
+      (state) => {
+        if (state === 'ended') clearInterval(renewing);
+      },
+      // The lease is longer than an outage that a request survives; the next renewal may succeed.
+      () => undefined,
+    );
+  }, hold.leaseMs / 4);
+  renewing.unref();
+
+  function end(act: () => Promise<unknown>): void {
+    if (ended) return;
+    ended = true;
+    clearInterval(renewing);
+    // A store that is out of reach is tried again by the settlements themselves.
+    act().catch((error: unknown) => {
+      options.logger.warn(`A call could not be settled yet: ${error instanceof Error ? error.message : error}`);
+    });
+  }
+
+  const call: HeldCall = {
+    hold,
+    estimate,
+    isMetered: false,
+    settle: (consumption) => end(() => settlements.settle(hold, consumption)),
+    settleByEstimate(problem) {
+      call.settle({
+        usage: estimate,
+        model: null,
+        costNanoUsd: hold.amounts.costNanoUsd,
+        source: 'estimated',
+        problem,
+      });
+    },
+    cancel: () => end(() => settlements.cancel(hold)),
+  };
+  return call;
+}
