@@ -21,7 +21,11 @@ export interface KeyListFilter {
 }
 
 /** 20 by default, at most 100; by cursor or by page number from 1. */
-export type PageInput = Partial<{ limit: number; cursor: string; page: number }>;
+export interface PageInput {
+  readonly limit?: number | undefined;
+  readonly cursor?: string | undefined;
+  readonly page?: number | undefined;
+}
 
 export interface List<T> {
   readonly items: readonly T[];
