@@ -1,0 +1,48 @@
+import express, { type Router } from 'express';
+import type { VirtualKeys } from '../../keys/virtual-keys.ts';
+import { refuseUnknownOptions } from '../../options.ts';
+import { type Authorize, createAdminHandlers } from './admin-call.ts';
+import { answerError } from './answers.ts';
+import { addKeyRoutes } from './key-routes.ts';
+import { addOwnRoutes } from './own-routes.ts';
+import { addPolicyRoutes } from './policy-routes.ts';
+import { addReportRoutes } from './report-routes.ts';
+
+export interface KeysRouterOptions {
+  readonly keys: VirtualKeys;
+  /** Tells who calls; without it nobody could be let in, so there is no default. */
+  readonly authorize: Authorize;
+}
+
+/**
+ * The REST API by which keys are administered, to be mounted where you like.
+ *
+ * Every call is put to `authorize` first, and answered by the role that it gives; somebody else's key is not found. Only
+ * `GET /me` is answered to the virtual key itself.
+ *
+ * @example
+ * ```ts
+ * app.use('/api-keys', keysRouter({ keys, authorize: (req) => ({ actorId: req.user.id, role: 'user' }) }));
+ * ```
+ * @throws TypeError for options that are missing or unknown
+ */
+export function keysRouter(options: KeysRouterOptions): Router {
+  if (typeof options !== 'object' || options === null) {
+    throw new TypeError('keysRouter: give it options, such as { keys, authorize }');
+  }
+  const { keys, authorize } = options;
+  refuseUnknownOptions('keysRouter', options, ['keys', 'authorize']);
+  if (typeof keys?.verify !== 'function') throw new TypeError('keysRouter: keys must be what createVirtualKeys gave');
+  if (typeof authorize !== 'function') {
+    throw new TypeError('keysRouter: authorize must be a function that tells who calls: (req) => ({ actorId, role })');
+  }
+  const router = express.Router();
+  const admin = createAdminHandlers(authorize);
+  // Before the routes of one key, whose `:id` would match their paths too.
+  addOwnRoutes(router, keys);
+  addPolicyRoutes(router, keys, admin);
+  addReportRoutes(router, keys, admin);
+  addKeyRoutes(router, keys, admin);
+  router.use(answerError);
+  return router;
+}
