@@ -21,6 +21,8 @@ export type RefusalCode =
   | 'api_key_revoked'
   | 'api_key_disabled'
   | 'api_key_expired'
+  | 'too_many_failed_attempts'
+  | 'ip_not_allowed'
   | 'model_not_allowed'
   | 'endpoint_not_permitted'
   | 'rate_limit_exceeded'
