@@ -1,0 +1,100 @@
+import { isObject, type JsonObject } from '../usage/formats/json.ts';
+import { maxTokenCount } from '../usage/usage.ts';
+import { type Attachment, attachmentIn, mediaTokens } from './media-tokens.ts';
+import { type OutputKind, outputCount, outputTokens } from './output-tokens.ts';
+
+export type { OutputKind } from './output-tokens.ts';
+
+export interface EstimateOptions {
+  readonly output: OutputKind;
+  /** Estimated for each thing that the provider keeps: an earlier response, a conversation, cached content, a file. */
+  readonly stateTokens: number;
+  /** Estimated where nothing in the body tells. */
+  readonly minimumTokens: number;
+  /**
+   * Counts the tokens of one text instead of its bytes. It runs on the whole text of strangers, synchronously: give it a
+   * counter that takes long texts in pieces, as most tokenizers need time by the square of a word's length.
+   */
+  readonly countTokens?: ((text: string) => number) | undefined;
+}
+
+/** What a request may consume, known before it is sent upstream. */
+export interface TokenEstimate {
+  readonly inputTokens: number;
+  /** All answers together; `null`: the body has no cap, so each may be as long as the model can make it. */
+  readonly outputTokens: number | null;
+  /** How many answers are asked for. */
+  readonly outputs: number;
+}
+
+/** Fields of a body, of any provider, whose texts a model reads. */
+const readFields: ReadonlySet<string> = new Set([
+  ...['messages', 'prompt', 'suffix', 'input', 'instructions', 'system', 'tools', 'functions'],
+  ...['response_format', 'text', 'prediction', 'documents', 'query'],
+  ...['contents', 'content', 'systemInstruction', 'system_instruction', 'generationConfig', 'generation_config'],
+  ...['requests', 'generateContentRequest'],
+  ...['previous_response_id', 'conversation', 'cachedContent', 'cached_content'],
+]);
+
+const bytesPerToken = 4;
+/** A body from JSON cannot have more values than this; one that an app has changed may refer to itself. */
+const maxValues = 10_000_000;
+
+/**
+ * Estimates the tokens of a request by its body: every text that a model reads at four bytes a token, media by a fixed
+ * table, what the provider keeps by `stateTokens`, a list of tokens by its length; and the largest cap for the output.
+ * Never throws, whatever the body.
+ */
+export function estimateTokens(body: unknown, options: EstimateOptions): TokenEstimate {
+  const fields = isObject(body) ? body : {};
+  const counted = countInput(fields, options);
+  const media = options.output === 'transcript' ? mediaTokens.audio : 0;
+  const inputTokens = Math.min(maxTokenCount, counted + media) || options.minimumTokens;
+  const outputs = outputCount(fields);
+  return { inputTokens, outputTokens: outputTokens(fields, options.output, inputTokens, outputs), outputs };
+}
+
+function countInput(body: JsonObject, { stateTokens, countTokens }: EstimateOptions): number {
+  let tokens = 0;
+  let bytes = 0;
+  let left = maxValues;
+  // A stack of its own: strangers nest deeper than calls can.
+  const waiting: unknown[] = [];
+
+  const tokensOf = (attachment: Attachment) => (attachment === 'state' ? stateTokens : mediaTokens[attachment]);
+
+  function takeText(text: string): void {
+    const counted = countTokens?.(text);
+    if (counted !== undefined && Number.isFinite(counted) && counted >= 0) tokens += counted;
+    else bytes += Buffer.byteLength(text);
+  }
+
+  function takeFields(part: JsonObject, isRead?: ReadonlySet<string>): void {
+    for (const field in part) {
+      if (isRead !== undefined && !isRead.has(field)) continue;
+      const value = part[field];
+      if (typeof value === 'number' || value === null) continue;
+      const attachment = attachmentIn(part, field, value);
+      if (attachment !== undefined) tokens += tokensOf(attachment);
+      else if (typeof value === 'string') takeText(value);
+      else waiting.push(value);
+    }
+  }
+
+  takeFields(body, readFields);
+  // The template of a prompt that the provider keeps.
+  if (isObject(body.prompt) && typeof body.prompt.id === 'string') tokens += stateTokens;
+  while (waiting.length > 0 && left > 0) {
+    left -= 1;
+    const value = waiting.pop();
+    if (typeof value === 'string') takeText(value);
+    else if (typeof value === 'number') tokens += 1;
+    else if (Array.isArray(value)) {
+      for (const item of value) waiting.push(item);
+    } else if (isObject(value)) {
+      if (value.type === 'item_reference') tokens += stateTokens;
+      takeFields(value);
+    }
+  }
+  return Math.ceil(tokens + bytes / bytesPerToken);
+}
