@@ -1,5 +1,6 @@
 import type { Request, Router } from 'express';
 import { InvalidRequestError, KeyNotFoundError } from '../../errors.ts';
+import type { Internals } from '../../keys/internals.ts';
 import type { VirtualKey } from '../../keys/shown-key.ts';
 import type { VirtualKeys } from '../../keys/virtual-keys.ts';
 import type { AdminCall, AdminHandlers } from './admin-call.ts';
@@ -26,11 +27,12 @@ export function keyTarget(req: Request): KeyTarget {
 }
 
 /** Keys themselves: made, listed, read, changed and ended. */
-export function addKeyRoutes(router: Router, keys: VirtualKeys, admin: AdminHandlers): void {
+export function addKeyRoutes(router: Router, keys: VirtualKeys, admin: AdminHandlers, { now }: Internals): void {
   const noTarget = () => null;
 
   const create = admin('keys.create', noTarget, async ({ req, res, body, grant, actor }) => {
-    const { key, secret } = await keys.create(newKeyInput(body, grant, await keys.getDefaults()), actor);
+    const input = newKeyInput(body, grant, await keys.getDefaults(), now());
+    const { key, secret } = await keys.create(input, actor);
     res.status(201).location(`${req.baseUrl}/${key.id}`).json({ key, secret });
   });
 

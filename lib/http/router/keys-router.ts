@@ -1,6 +1,7 @@
 import express, { type Router } from 'express';
+import { internalsOf } from '../../keys/internals.ts';
 import type { VirtualKeys } from '../../keys/virtual-keys.ts';
-import { refuseUnknownOptions } from '../../options.ts';
+import { checkMiddlewareOptions } from '../mounting.ts';
 import { type Authorize, createAdminHandlers } from './admin-call.ts';
 import { answerError } from './answers.ts';
 import { addKeyRoutes } from './key-routes.ts';
@@ -27,22 +28,19 @@ export interface KeysRouterOptions {
  * @throws TypeError for options that are missing or unknown
  */
 export function keysRouter(options: KeysRouterOptions): Router {
-  if (typeof options !== 'object' || options === null) {
-    throw new TypeError('keysRouter: give it options, such as { keys, authorize }');
-  }
+  checkMiddlewareOptions('keysRouter', options, ['keys', 'authorize']);
   const { keys, authorize } = options;
-  refuseUnknownOptions('keysRouter', options, ['keys', 'authorize']);
-  if (typeof keys?.verify !== 'function') throw new TypeError('keysRouter: keys must be what createVirtualKeys gave');
+  const internals = internalsOf('keysRouter', keys);
   if (typeof authorize !== 'function') {
     throw new TypeError('keysRouter: authorize must be a function that tells who calls: (req) => ({ actorId, role })');
   }
   const router = express.Router();
   const admin = createAdminHandlers(authorize);
   // Before the routes of one key, whose `:id` would match their paths too.
-  addOwnRoutes(router, keys);
+  addOwnRoutes(router, keys, internals);
   addPolicyRoutes(router, keys, admin);
   addReportRoutes(router, keys, admin);
-  addKeyRoutes(router, keys, admin);
+  addKeyRoutes(router, keys, admin, internals);
   router.use(answerError);
   return router;
 }

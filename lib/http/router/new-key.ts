@@ -11,7 +11,7 @@ import { forbiddenFields, type Grant, keepsDefaults, keyScope } from './roles.ts
  * @throws InvalidRequestError when no model is named: at this door that is a mistake, not a wish
  * @throws ForbiddenError naming every field that the role may not choose so
  */
-export function newKeyInput(body: JsonObject, grant: Grant, quotas: Quotas): KeyInput {
+export function newKeyInput(body: JsonObject, grant: Grant, quotas: Quotas, nowMs: number): KeyInput {
   const { ownerIds, teamIds } = keyScope(grant);
   const input = {
     ...body,
@@ -21,7 +21,7 @@ export function newKeyInput(body: JsonObject, grant: Grant, quotas: Quotas): Key
   const unnamed = ['models', 'modelIds'].filter((field) => isEmptyList(body[field]));
   if (unnamed.length > 0) {
     const problems = unnamed.map((field) => ({ field, message: 'must name at least one model' }));
-    throw new InvalidRequestError([...problems, ...keyInputProblems(input, Date.now())]);
+    throw new InvalidRequestError([...problems, ...keyInputProblems(input, nowMs)]);
   }
   const refused = [...refusedPlaces(input, grant), ...refusedChoices(input, grant, quotas)];
   if (refused.length > 0) throw forbiddenFields(refused);

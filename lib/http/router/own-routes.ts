@@ -1,20 +1,22 @@
-import type { Request, Router } from 'express';
+import type { Router } from 'express';
 import { UnauthorizedError } from '../../errors.ts';
+import type { Internals } from '../../keys/internals.ts';
 import type { VirtualKeys } from '../../keys/virtual-keys.ts';
 import { asyncHandler } from '../async-handler.ts';
+import { readCredential } from '../credentials.ts';
 import { onlyMethods } from './answers.ts';
 
 /** What a virtual key may know of itself: it is the only credential here. */
-export function addOwnRoutes(router: Router, keys: VirtualKeys): void {
+export function addOwnRoutes(router: Router, keys: VirtualKeys, { secrets }: Internals): void {
   const me = asyncHandler(async (req, res) => {
     res.set('Cache-Control', 'no-store');
-    const verified = await keys.verify(secretOf(req) ?? '');
+    const credential = readCredential(req, (text) => secrets.read(text) === 'ours');
+    const verified = await keys.verify(credential.kind === 'found' ? credential.secret : '');
     if (!verified.valid) {
       res.set('WWW-Authenticate', 'Bearer');
       throw new UnauthorizedError(explanations[verified.reason]);
     }
-    const { key } = verified;
-    res.json({ key, ...(await keys.balance(key.id)) });
+    res.json({ key: verified.key, ...(await keys.balance(verified.key.id)) });
   });
 
   router.route('/me').get(me).all(onlyMethods('GET'));
@@ -27,8 +29,3 @@ const explanations = {
   disabled: 'The key is disabled',
   expired: 'The key has expired',
 } as const;
-
-function secretOf(req: Request): string | undefined {
-  const [, bearer] = /^Bearer +(\S+)$/i.exec(req.get('authorization') ?? '') ?? [];
-  return bearer ?? req.get('x-api-key');
-}
