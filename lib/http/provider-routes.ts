@@ -38,13 +38,13 @@ const azure: readonly Row[] = openAI
     model: 'path',
   }));
 
-const anthropic: readonly Row[] = [
+const anthropic = rows({ dialect: 'anthropic' }, [
   { path: '/v1/messages', format: 'anthropic-messages', streams: 'body' },
   { path: '/v1/messages/count_tokens', format: 'anthropic-count', output: 'none' },
   { path: '/v1/messages/batches', metered: false },
-].map((row): Row => ({ ...row, dialect: 'anthropic' }) as Row);
+]);
 
-const gemini: readonly Row[] = [
+const gemini = rows({ dialect: 'gemini', model: 'path' }, [
   { path: '/v1beta/models/{model}:generateContent', format: 'gemini-generate' },
   { path: '/v1beta/models/{model}:streamGenerateContent', format: 'gemini-generate', streams: 'always' },
   { path: '/v1beta/models/{model}:embedContent', format: 'gemini-embed', output: 'none' },
@@ -53,7 +53,11 @@ const gemini: readonly Row[] = [
   { path: '/v1beta/models/{model}:batchGenerateContent', metered: false },
   { path: '/v1beta/models', methods: ['GET'], model: 'none' },
   { path: '/v1beta/models/{model}', methods: ['GET'], model: 'none' },
-].map((row): Row => ({ model: 'path', ...row, dialect: 'gemini' }) as Row);
+]);
 
 /** Every endpoint that this package knows. */
 export const providerRoutes: readonly Row[] = [...openAI, ...azure, ...anthropic, ...gemini];
+
+function rows(shared: Omit<Row, 'path'>, entries: readonly Row[]): readonly Row[] {
+  return entries.map((entry) => ({ ...shared, ...entry }));
+}
