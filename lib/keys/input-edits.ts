@@ -1,6 +1,6 @@
 import type { Budget, BudgetDuration, Limits } from '../limits/limit.ts';
 import { nanoUsd } from '../usage/money.ts';
-import type { Edits, KeyEdits, PolicyFields } from './key-fields.ts';
+import { allPermissions, type Edits, type KeyEdits, type PolicyFields } from './key-fields.ts';
 import type { BudgetInput, KeyPatch, LimitsInput, PolicyInput } from './key-input.ts';
 import { readMoment } from './moment.ts';
 
@@ -16,7 +16,7 @@ export function keyEdits(input: KeyPatch, nowMs: number): KeyEdits {
     name,
     models: models && unique(models),
     endpoints,
-    permissions: permissions === null ? allAllowed : permissions,
+    permissions: permissions === null ? allPermissions : permissions,
     ownerId,
     teamId,
     expiresAtMs: expiry(input, nowMs),
@@ -31,8 +31,6 @@ export function policyEdits(input: PolicyInput): Edits<PolicyFields> {
   const { models, endpoints } = input;
   return given({ ...limitEdits(input), models: models && unique(models), endpoints });
 }
-
-const allAllowed = { allowChatCompletions: true, allowEmbeddings: true, allowCompletions: true };
 
 function limitEdits(input: LimitsInput): Edits<Limits> {
   const { rpmLimit, tpmLimit, rpdLimit, tpdLimit, maxParallelRequests, maxTokensPerRequest, budgetDuration } = input;

@@ -28,11 +28,9 @@ export interface ModelLimitMaps {
 }
 
 /** The fields that an input names; those it leaves out are absent. */
-export type Edits<F extends Limits> = Partial<Omit<F, 'modelLimits' | 'permissions'> & ModelLimitMaps> & {
-  readonly permissions?: Partial<Permissions> | undefined;
-};
+export type Edits<F extends Limits> = Partial<Omit<F, 'modelLimits' | 'permissions'> & ModelLimitMaps>;
 
-export type KeyEdits = Edits<KeyFields>;
+export type KeyEdits = Edits<KeyFields> & { readonly permissions?: Partial<Permissions> };
 
 const noLimits: Limits = {
   rpmLimit: null,
@@ -48,7 +46,7 @@ const noLimits: Limits = {
   modelLimits: [],
 };
 
-const allPermissions: Permissions = {
+export const allPermissions: Permissions = {
   allowChatCompletions: true,
   allowEmbeddings: true,
   allowCompletions: true,
@@ -85,7 +83,7 @@ export function editKey(current: KeyFields, edits: KeyEdits): KeyFields {
 
 /** The fields of a policy. It replaces the one before, so what the edits leave out does not narrow. */
 export function completePolicy(edits: Edits<PolicyFields>): PolicyFields {
-  const { permissions, modelRpmLimit, modelTpmLimit, modelMaxBudget, ...fields } = edits;
+  const { modelRpmLimit, modelTpmLimit, modelMaxBudget, ...fields } = edits;
   return { ...blankPolicy, ...fields, modelLimits: editModelLimits([], edits) };
 }
 
