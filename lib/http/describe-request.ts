@@ -48,8 +48,9 @@ export function describeRequest(table: RouteTable, facts: RequestFacts): Request
   const named = route.model === 'none' ? noModels : readModels(match, body, facts);
   if ('refusal' in named) return refused(named.refusal);
   const { fields } = body;
-  if (isInBackground(fields))
+  if (isInBackground(route, fields)) {
     return refused({ kind: 'not_metered', what: 'A background response', param: 'background' });
+  }
   const streams = route.streams === 'always' || (route.streams === 'body' && fields.stream === true);
   return { kind: 'described', route, path: path.path, endpointPath, ...named, streams };
 }

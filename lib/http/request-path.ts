@@ -18,7 +18,7 @@ const origin = /^https?:\/\/[^/?#]*/i;
 export function readRequestPath(url: string): RequestPath | undefined {
   const target = url.startsWith('/') ? url : url.replace(origin, '');
   const path = target.slice(0, endOfPath(target));
-  if (path === '' || path === '/') return { path: '/', segments: [], originals: [] };
+  if (path === '/' || (path === '' && target !== url)) return { path: '/', segments: [], originals: [] };
   if (!path.startsWith('/')) return undefined;
   const originals: string[] = [];
   for (const segment of path.slice(1, path.endsWith('/') ? -1 : undefined).split('/')) {
