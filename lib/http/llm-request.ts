@@ -1,28 +1,38 @@
 import type { IncomingMessage } from 'node:http';
+import type { Judged } from '../keys/admissions.ts';
 import type { Internals } from '../keys/internals.ts';
-import type { Principal } from '../keys/principals.ts';
+import type { UsageInput } from '../keys/usage-input.ts';
+import type { TokenUsage } from '../usage/usage.ts';
 import type { HeldCall } from './held-call.ts';
-import type { DescribedRoute } from './route-table.ts';
+import type { DescribedRoute } from './route.ts';
 
 /** Whether a request presented a key that is good, none where none is needed, or was not to be looked at. */
 export type LlmState = 'authenticated' | 'anonymous' | 'skipped';
+
+/** Who presented which secret. */
+export interface Credential extends Judged {
+  readonly secretHashes: readonly string[];
+}
 
 /** What the middlewares know of one request, each adding its part for those after it. */
 export interface LlmRequest {
   readonly state: LlmState;
   readonly requestId: string;
   readonly service: Internals;
-  /** Set where the state is `authenticated`; replaced when the records turn out to be newer. */
-  principal: Principal | undefined;
-  secretHashes: readonly string[];
-  notAfterMs: number | null;
+  /** Set where the state is `authenticated`; read again where the records turn out to be newer. */
+  credential: Credential | undefined;
   /** Set by `requireModelAccess`. */
   route: DescribedRoute | undefined;
   /** Set by `rateLimit`. */
   call: HeldCall | undefined;
+  /** What the handler says that the call consumed, instead of what the response tells. */
+  recorded: UsageInput | undefined;
+  /** What the call was charged for, once it is known. */
+  usage: TokenUsage | undefined;
+  /** Aborted when the client leaves before the response is complete. */
+  readonly leaving: AbortController;
   /** Names of the middlewares that have acted on the request. */
   readonly acted: Set<string>;
-  readonly abort: AbortController;
 }
 
 // Registered, so that middlewares of the ESM and of the CommonJS copy of the package work on one request.

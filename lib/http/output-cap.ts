@@ -1,25 +1,19 @@
 import type { MeterFormat } from '../usage/formats/format.ts';
 import type { JsonBody } from './request-body.ts';
+import type { Route } from './route.ts';
 
-/** Fields that cap the output, by format: each one that stands in the body is lowered, else the first is written. */
+/** Fields that cap the output, by format: those that stand in the body are lowered, else the first is written. */
 const capFields: { readonly [format in MeterFormat]?: readonly string[] } = {
   'openai-chat': ['max_completion_tokens', 'max_tokens'],
   'openai-responses': ['max_output_tokens'],
   'anthropic-messages': ['max_tokens'],
 };
 
-/**
- * The body with its output capped. A cap that is lower already stays. `legacy` completions know `max_tokens` alone.
- * `undefined` where the format has no cap that could be written.
- */
-export function withOutputCap(
-  format: MeterFormat,
-  body: JsonBody,
-  cap: number,
-  isLegacyCompletion = false,
-): JsonBody | undefined {
+/** The body with its output capped; a lower cap stays. `undefined` where the route has no cap that could be written. */
+export function withOutputCap({ format, endpoint }: Route, body: JsonBody, cap: number): JsonBody | undefined {
   if (format === 'gemini-generate') return { ...body, generationConfig: geminiConfig(body, cap) };
-  const fields = isLegacyCompletion ? ['max_tokens'] : capFields[format];
+  // Legacy completions know no other name.
+  const fields = endpoint === '/v1/completions' ? ['max_tokens'] : capFields[format];
   if (fields === undefined) return undefined;
   const present = fields.filter((field) => body[field] !== undefined && body[field] !== null);
   const written = present.length > 0 ? present : fields.slice(0, 1);

@@ -2,26 +2,28 @@ import type { Budget, Limits } from '../limits/limit.ts';
 import { usd } from '../usage/money.ts';
 import { modelLimitMaps } from './key-fields.ts';
 import type { BudgetInput } from './key-input.ts';
-import type { Policy, ShownLimits, VirtualKey } from './shown-key.ts';
+import type { KeySettings, Policy, ShownLimits, VirtualKey } from './shown-key.ts';
 import type { KeySpend } from './spend.ts';
 import { keyStatus, type PolicyRecord, type VirtualKeyRecord } from './virtual-key.ts';
 
 /** A key as callers see it. It names every field it shows, so that no new one of the record gets out unseen. */
 export function showKey(record: VirtualKeyRecord, spend: KeySpend, nowMs: number): VirtualKey {
+  return { ...showKeySettings(record), status: keyStatus(record, nowMs), ...showSpend(spend), sync: null };
+}
+
+/** What a key was made with, and when it changed: all of it but what only the store's counters know. */
+export function showKeySettings(record: VirtualKeyRecord): KeySettings {
   return {
     id: record.id,
     name: record.name,
     alias: record.alias,
     prefix: record.prefix,
-    status: keyStatus(record, nowMs),
     ...showSettings(record),
-    ...showSpend(spend),
     revokedReason: record.revokedReason,
     version: record.version,
     createdAt: isoTime(record.createdAtMs),
     updatedAt: isoTime(record.updatedAtMs),
     lastUsedAt: isoTimeOrNull(record.lastUsedAtMs),
-    sync: null,
   };
 }
 

@@ -1,7 +1,7 @@
 import type { BudgetInput } from './key-input.ts';
 import type { KeyStatus, Metadata, Permissions } from './virtual-key.ts';
 
-/** A policy as shown: USD and ISO 8601 times. */
+/** Limits as shown: USD. */
 export interface ShownLimits {
   readonly rpmLimit: number | null;
   readonly tpmLimit: number | null;
@@ -18,14 +18,13 @@ export interface ShownLimits {
   readonly modelMaxBudget: { readonly [model: string]: BudgetInput };
 }
 
-/** A virtual key as shown to callers: USD and ISO 8601 times. Never the secret, never its hash. */
-export interface VirtualKey extends ShownLimits {
+/** What a key was made with, and when it changed. Never the secret, never its hash. */
+export interface KeySettings extends ShownLimits {
   readonly id: string;
   readonly name: string;
   readonly alias: string;
   /** First 8 characters … last 4 of the secret. */
   readonly prefix: string;
-  readonly status: KeyStatus;
   readonly models: readonly string[];
   readonly endpoints: readonly string[] | null;
   readonly permissions: Permissions;
@@ -34,7 +33,18 @@ export interface VirtualKey extends ShownLimits {
   readonly rateLimitEnabled: boolean;
   readonly tags: readonly string[];
   readonly metadata: Metadata;
-  /** What is left of a budget of the key is nothing: the next paid call is refused. */
+  readonly expiresAt: string | null;
+  readonly revokedReason: string | null;
+  readonly version: number;
+  readonly createdAt: string;
+  readonly updatedAt: string;
+  readonly lastUsedAt: string | null;
+}
+
+/** A virtual key as shown to callers: USD and ISO 8601 times. */
+export interface VirtualKey extends KeySettings {
+  readonly status: KeyStatus;
+  /** A budget of the key has nothing left: the next paid call is refused. */
   readonly budgetExceeded: boolean;
   /** USD in the current period, or of the whole life where there is none. */
   readonly spend: number;
@@ -43,12 +53,6 @@ export interface VirtualKey extends ShownLimits {
   /** Percent; `null` without a budget. */
   readonly budgetUtilization: number | null;
   readonly budgetResetAt: string | null;
-  readonly expiresAt: string | null;
-  readonly revokedReason: string | null;
-  readonly version: number;
-  readonly createdAt: string;
-  readonly updatedAt: string;
-  readonly lastUsedAt: string | null;
   /** State of the key's twin at a mirror; `null` where there is none. */
   readonly sync: unknown;
 }

@@ -28,7 +28,7 @@ const maxCachedNames = 1000;
  * Prices of a catalog. Only token prices count: searches, pages and minutes are not in {@link TokenUsage}. A model
  * whose entry has no input price is unpriced, not free, and so is one on which the catalog throws.
  */
-export function catalogPrices(catalog: PriceCatalog): PriceBook {
+export function catalogPrices(catalog: PriceCatalog): Pick<PriceBook, 'find'> {
   if (typeof catalog?.calcPrice !== 'function') {
     throw new TypeError('priceBook: option catalog must be the imported module @pydantic/genai-prices');
   }

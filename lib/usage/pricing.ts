@@ -20,6 +20,8 @@ export interface ModelPrice {
 }
 
 export interface PriceBook {
+  /** The names that the table lists outright. */
+  readonly names: readonly string[];
   /** `undefined`: no price is known, which never means free. */
   find(model: string): ModelPrice | undefined;
 }
@@ -73,6 +75,7 @@ export function priceBook(table: { readonly [model: string]: PriceEntry }, optio
   prefixes.sort((a, b) => b.prefix.length - a.prefix.length);
 
   return {
+    names: [...exact.keys()],
     find(model) {
       return exact.get(model) ?? prefixes.find(({ prefix }) => model.startsWith(prefix))?.price ?? catalog?.find(model);
     },

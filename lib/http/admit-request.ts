@@ -1,0 +1,70 @@
+import { StoreUnavailableError } from '../errors.ts';
+import type { AdmissionOutcome, Granted, LimitStanding, Rejudge } from '../keys/admissions.ts';
+import { judge } from '../keys/verification.ts';
+import type { HttpDemand } from './demand.ts';
+import type { Credential, LlmRequest } from './llm-request.ts';
+import { accessRefusal } from './model-access.ts';
+import type { Refusal } from './refusal.ts';
+import type { DescribedRoute } from './route.ts';
+
+/** What became of a request's admission, and how the limits over it stand. */
+export type RequestAdmission =
+  | { readonly granted: Granted }
+  | { readonly refusal: Refusal; readonly standings: readonly LimitStanding[] | undefined };
+
+/** Asks the ledger to hold a request. Where its records turn out to be newer, the request is judged again by them. */
+export async function admitRequest(
+  llm: LlmRequest,
+  route: DescribedRoute,
+  credential: Credential,
+  demand: HttpDemand,
+): Promise<RequestAdmission> {
+  try {
+    const outcome = await llm.service.admissions.admit(credential, demand, rejudge(llm, route, credential));
+    if (outcome.outcome === 'granted') return { granted: outcome };
+    const standings = 'standings' in outcome ? outcome.standings : undefined;
+    return { refusal: refusalOf(outcome, llm), standings };
+  } catch (error) {
+    if (error instanceof StoreUnavailableError) return { refusal: { kind: 'store_down' }, standings: undefined };
+    throw error;
+  }
+}
+
+function rejudge(llm: LlmRequest, route: DescribedRoute, { secretHashes }: Credential): Rejudge<Refusal> {
+  const { principals, now } = llm.service;
+  return async () => {
+    const principal = await principals.findByHash(secretHashes, true);
+    if (principal === undefined) return { refused: { kind: 'invalid_key' } };
+    const verification = judge(principal, secretHashes, now());
+    if (!verification.valid) {
+      const { reason } = verification;
+      const isUnknown = reason === 'unknown' || reason === 'malformed';
+      return { refused: isUnknown ? { kind: 'invalid_key' } : { kind: 'closed_key', status: reason } };
+    }
+    const refused = accessRefusal(principal, route);
+    if (refused !== undefined) return { refused };
+    llm.credential = { principal, notAfterMs: verification.notAfterMs, secretHashes };
+    return { judged: llm.credential };
+  };
+}
+
+function refusalOf(outcome: Exclude<AdmissionOutcome<Refusal>, Granted>, llm: LlmRequest): Refusal {
+  switch (outcome.outcome) {
+    case 'rejudged':
+      return outcome.refused;
+    case 'limited': {
+      const { reason, scope, limitName, limit, retryAfterMs } = outcome;
+      return reason === 'too_large'
+        ? { kind: reason, scope, limitName, limit }
+        : { kind: reason, scope, limitName, limit, retryAfterMs };
+    }
+    case 'expired': {
+      // The key itself has expired, or only the secret of before a rotation.
+      const expiresAtMs = llm.credential?.principal.key.expiresAtMs ?? null;
+      const isKeyExpired = expiresAtMs !== null && expiresAtMs === llm.credential?.notAfterMs;
+      return isKeyExpired ? { kind: 'closed_key', status: 'expired' } : { kind: 'invalid_key' };
+    }
+    case 'hold_ended':
+      return { kind: 'store_down' };
+  }
+}

@@ -1,0 +1,78 @@
+import type { IncomingMessage } from 'node:http';
+import { showKeySettings } from '../keys/show-key.ts';
+import type { KeySettings } from '../keys/shown-key.ts';
+import type { UsageInput } from '../keys/usage-input.ts';
+import type { Hold } from '../stores/store.ts';
+import type { TokenUsage } from '../usage/usage.ts';
+import { findLlmRequest, type LlmRequest, type LlmState } from './llm-request.ts';
+
+/** What the middlewares tell a handler, as `req.llm`. */
+export interface LlmContext {
+  readonly state: LlmState;
+  /** Also the response's `x-request-id`. */
+  readonly requestId: string;
+  /** Set where the state is `authenticated`. */
+  readonly key: KeySettings | undefined;
+  /** The model asked for; `null` for routes without one. */
+  readonly model: string | null;
+  /** Such as `/v1/chat/completions`. */
+  readonly endpoint: string | null;
+  readonly hold: Hold | undefined;
+  /** What the call was charged for, once it is known. */
+  readonly usage: TokenUsage | undefined;
+  /** Says what the call consumed, instead of what the response tells. The last word before the response ends counts. */
+  record(usage: UsageInput): void;
+  /** Aborted when the client leaves before the response is complete: pass it to what you call upstream. */
+  readonly signal: AbortSignal;
+}
+
+/**
+ * What the middlewares know of a request; also at `req.llm`.
+ *
+ * @throws TypeError when `requireApiKey` has not seen the request
+ */
+export function getLlm(request: IncomingMessage): LlmContext {
+  const llm = findLlmRequest(request);
+  if (llm === undefined) throw new TypeError('getLlm: requireApiKey has not seen this request; mount it before');
+  return contextOf(llm);
+}
+
+/** Puts the context at `req.llm`. */
+export function exposeContext(request: IncomingMessage, llm: LlmRequest): void {
+  (request as { llm?: LlmContext }).llm = contextOf(llm);
+}
+
+const contexts = new WeakMap<LlmRequest, LlmContext>();
+
+function contextOf(llm: LlmRequest): LlmContext {
+  const existing = contexts.get(llm);
+  if (existing !== undefined) return existing;
+  const context: LlmContext = {
+    state: llm.state,
+    requestId: llm.requestId,
+    get key() {
+      const key = llm.credential?.principal.key;
+      return key && showKeySettings(key);
+    },
+    get model() {
+      return llm.route?.model ?? null;
+    },
+    get endpoint() {
+      return llm.route?.route.endpoint ?? null;
+    },
+    get hold() {
+      return llm.call?.hold;
+    },
+    get usage() {
+      return llm.usage;
+    },
+    record(usage) {
+      llm.recorded = usage;
+    },
+    get signal() {
+      return llm.leaving.signal;
+    },
+  };
+  contexts.set(llm, context);
+  return context;
+}

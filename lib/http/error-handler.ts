@@ -1,0 +1,52 @@
+import type { ErrorRequestHandler } from 'express';
+import { isLlmKeysError, StoreUnavailableError } from '../errors.ts';
+import { findLlmRequest } from './llm-request.ts';
+import type { Refusal } from './refusal.ts';
+import { RefusedError, sendRefusal } from './refuse.ts';
+
+/**
+ * Answers the refusals that `failWithError` hands on, the service's own errors, and on requests that `requireApiKey` has
+ * seen also what a body parser could not read: all in the client's dialect. Any other error goes on untouched.
+ */
+export function llmErrorHandler(): ErrorRequestHandler {
+  return function llmErrorHandler(error, req, res, next) {
+    const llm = findLlmRequest(req);
+    const refusal = refusalOf(error) ?? (llm === undefined ? undefined : parserRefusal(error));
+    if (refusal === undefined || res.headersSent) {
+      next(error);
+      return;
+    }
+    const requestId = error instanceof RefusedError ? error.requestId : (llm?.requestId ?? '');
+    const budgetStatus = error instanceof RefusedError ? error.budgetStatus : undefined;
+    sendRefusal(req, res, refusal, { requestId, budgetStatus });
+  };
+}
+
+function refusalOf(error: unknown): Refusal | undefined {
+  if (!isLlmKeysError(error)) return undefined;
+  // By its brand, since the error may come from the other copy of the package.
+  if ('refusal' in error) return (error as RefusedError).refusal;
+  return error instanceof StoreUnavailableError || error.code === 'store_unavailable'
+    ? { kind: 'store_down' }
+    : undefined;
+}
+
+/** What body-parser throws, by the `type` that it documents. */
+function parserRefusal(error: unknown): Refusal | undefined {
+  if (typeof error !== 'object' || error === null || !('type' in error)) return undefined;
+  switch (error.type) {
+    case 'entity.parse.failed':
+      return { kind: 'invalid_body', problem: 'The body is not valid JSON.', param: null };
+    case 'entity.too.large':
+      return { kind: 'body_too_large' };
+    case 'encoding.unsupported':
+    case 'charset.unsupported':
+      return { kind: 'media_type', expected: 'application/json' };
+    case 'entity.verify.failed':
+    case 'request.aborted':
+    case 'request.size.invalid':
+      return { kind: 'invalid_body', problem: 'The body could not be read.', param: null };
+    default:
+      return undefined;
+  }
+}

@@ -1,0 +1,111 @@
+import type { Response } from 'express';
+import { InvalidRequestError } from '../errors.ts';
+import { parseUsage, type UsageInput } from '../keys/usage-input.ts';
+import { chargedUsage } from '../usage/charge.ts';
+import { createMeter, type Meter } from '../usage/meter.ts';
+import { noTokens } from '../usage/usage.ts';
+import { type BodyCopy, createBodyCopy } from './body-copy.ts';
+import type { HeldCall } from './held-call.ts';
+import type { LlmRequest } from './llm-request.ts';
+import { watchBody } from './response-body.ts';
+import { beforeHead } from './response-head.ts';
+import type { DescribedRoute } from './route.ts';
+
+export interface MeteredResponseOptions {
+  readonly llm: LlmRequest;
+  readonly call: HeldCall;
+  readonly route: DescribedRoute;
+  /** The usage of the stream was asked for in the client's place. */
+  readonly injectedUsage: boolean;
+  readonly readUsage: ((body: unknown) => UsageInput | undefined) | undefined;
+}
+
+/** Watches a response until it is complete or the client leaves, and then ends its call by what was seen. */
+export function meterResponse(res: Response, options: MeteredResponseOptions): void {
+  const { llm, call, route, injectedUsage, readUsage } = options;
+  const copy = readUsage && createBodyCopy();
+  let meter: Meter | undefined;
+  let ended = false;
+
+  // Only now the handler's headers are known; they tell how the body is to be read.
+  function opened(): Meter {
+    meter ??= createMeter({
+      format: route.route.format,
+      contentType: header(res, 'content-type'),
+      contentEncoding: header(res, 'content-encoding'),
+      injectedUsage,
+    });
+    return meter;
+  }
+
+  function end(isWhole: boolean): void {
+    if (ended) return;
+    ended = true;
+    endCall(isWhole).catch((error: unknown) => {
+      llm.service.options.logger.error(
+        `A response could not be metered: ${error instanceof Error ? error.name : error}`,
+      );
+      call.settleByEstimate('unmetered');
+    });
+  }
+
+  async function endCall(isWhole: boolean): Promise<void> {
+    const own = llm.recorded ?? ownUsage(copy, readUsage);
+    if (own !== undefined) return settleOwn(own);
+    // A client that left before the head was sent: nobody knows how the upstream took the call.
+    if ((isWhole || res.headersSent) && !isSuccess(res)) return call.cancel();
+    if (route.model === null) {
+      return call.settle({ usage: noTokens, model: null, costNanoUsd: 0, source: 'reported' });
+    }
+    const result = await opened().result();
+    const { usage, source } = chargedUsage(result, call.estimate);
+    llm.usage = usage;
+    const problem =
+      source === 'reported' ? undefined : (result.problem ?? (source === 'partial' ? 'broken_off' : 'unreported'));
+    call.settle({ usage, model: result.model, costNanoUsd: null, source, problem });
+  }
+
+  function settleOwn(own: UsageInput): void {
+    try {
+      const { usage, model, costNanoUsd } = parseUsage(own);
+      llm.usage = usage;
+      call.settle({ usage, model, costNanoUsd, source: 'reported' });
+    } catch (error) {
+      if (!(error instanceof InvalidRequestError)) throw error;
+      call.settleByEstimate('impossible_usage');
+    }
+  }
+
+  if (injectedUsage) beforeHead(res, () => res.removeHeader('content-length'));
+  watchBody(res, {
+    write(chunk) {
+      copy?.add(chunk);
+      return opened().write(chunk);
+    },
+    end() {
+      const kept = opened().end();
+      end(true);
+      return kept;
+    },
+  });
+  res.once('close', () => end(false));
+}
+
+function ownUsage(copy: BodyCopy | undefined, readUsage: MeteredResponseOptions['readUsage']): UsageInput | undefined {
+  const body = copy?.json();
+  if (body === undefined) return undefined;
+  try {
+    return readUsage?.(body);
+  } catch {
+    return undefined;
+  }
+}
+
+function isSuccess({ statusCode }: Response): boolean {
+  return statusCode >= 200 && statusCode <= 299;
+}
+
+function header(res: Response, name: string): string | undefined {
+  const value = res.getHeader(name);
+  return value === undefined ? undefined : String(value);
+}

@@ -1,0 +1,145 @@
+import type { Request, RequestHandler, Response } from 'express';
+import type { LimitStanding } from '../keys/admissions.ts';
+import { refuseUnknownOptions } from '../options.ts';
+import { noTokens } from '../usage/usage.ts';
+import { admitRequest } from './admit-request.ts';
+import { asyncHandler } from './async-handler.ts';
+import { applyGrantedOutput, type DemandOptions, demandOf, type EstimateInput } from './demand.ts';
+import { dialectOf } from './dialect.ts';
+import { createHeldCall, type HeldCall } from './held-call.ts';
+import { findLlmRequest } from './llm-request.ts';
+import { answerModelList, asksForModels } from './model-list.ts';
+import { checkMiddlewareOptions, wrongOrder } from './mounting.ts';
+import {
+  exposedHeaders,
+  type HeaderFamily,
+  headerFamilies,
+  rateLimitHeaderNames,
+  rateLimitHeaders,
+} from './rate-limit-headers.ts';
+import type { Refusal } from './refusal.ts';
+import { expose, refuse } from './refuse.ts';
+import { beforeHead } from './response-head.ts';
+import type { DescribedRoute } from './route.ts';
+import { rateLimitStandings } from './standings.ts';
+
+export interface RateLimitOptions {
+  /** The tokens of a request, where you know them better than the body tells. */
+  estimate?: ((req: Request) => EstimateInput | Promise<EstimateInput>) | undefined;
+  /** Lowers the output cap of a request to what its limits still afford, instead of refusing it. @defaultValue off */
+  clamp?: true | { readonly minOutputTokens: number } | undefined;
+  /** Families of headers that tell how the limits stand. @defaultValue that of the route's provider, and `legacy` */
+  headers?: readonly HeaderFamily[] | undefined;
+  /** The status of a refusal by a budget. 402 stops clients that try every 429 again. @defaultValue 429 */
+  budgetStatus?: 429 | 402 | undefined;
+  /** Requests that are held against nothing. Then nothing meters them either. */
+  skip?: ((req: Request) => boolean) | undefined;
+  /** Hands refusals to `next` as errors. @defaultValue false */
+  failWithError?: boolean | undefined;
+}
+
+export const rateLimitOptions = ['estimate', 'clamp', 'headers', 'budgetStatus', 'skip', 'failWithError'];
+
+/**
+ * Holds a request against every limit over its key (requests, tokens, concurrency, money; of the key, its owner, its
+ * team and all) in one atomic act, before it goes upstream. A refusal takes nothing.
+ *
+ * @throws TypeError for unknown options
+ */
+export function rateLimit(options: RateLimitOptions = {}): RequestHandler {
+  const settings = checkOptions(options);
+
+  return asyncHandler(async function rateLimit(req, res, next) {
+    const llm = findLlmRequest(req);
+    if (llm === undefined) throw wrongOrder('rateLimit', 'requireApiKey');
+    const { route, credential } = llm;
+    if (llm.state !== 'authenticated' || credential === undefined) return next();
+    if (route === undefined) throw wrongOrder('rateLimit', 'requireModelAccess');
+    if (llm.acted.has('rateLimit')) {
+      llm.service.options.logger.warn('rateLimit is mounted twice on one route; it acts once');
+      return next();
+    }
+    if (settings.skip(req)) return next();
+    llm.acted.add('rateLimit');
+
+    const { budgetStatus, failWithError } = settings;
+    const refused = (refusal: Refusal) =>
+      refuse(req, res, next, refusal, { requestId: llm.requestId, budgetStatus, failWithError });
+    const demand = await demandOf(req, llm, route, credential.principal, settings);
+    if ('refusal' in demand) return refused(demand.refusal);
+    const admission = await admitRequest(llm, route, credential, demand);
+    const standings = 'granted' in admission ? admission.granted.standings : admission.standings;
+    if (standings !== undefined) tellStandings(req, res, route, standings, llm.service.now());
+    if ('refusal' in admission) return refused(admission.refusal);
+    const { hold, outputTokens, principal } = admission.granted;
+    const call = createHeldCall(llm.service, hold, applyGrantedOutput(req, route, demand, outputTokens));
+    llm.call = call;
+    // The client left while the store was asked: nothing goes upstream.
+    if (res.closed) return call.cancel();
+    res.once('close', () => endUnmetered(call, route, res));
+    if (asksForModels(route)) return answerModelList(req, res, llm, principal);
+    next();
+  });
+
+  function tellStandings(
+    req: Request,
+    res: Response,
+    route: DescribedRoute,
+    standings: readonly LimitStanding[],
+    nowMs: number,
+  ): void {
+    const families = settings.headers ?? defaultFamilies(req, route);
+    const headers = rateLimitHeaders(families, rateLimitStandings(standings, nowMs), nowMs);
+    expose(res, exposedHeaders(families));
+    // Those of an upstream describe the operator's key there, not this one.
+    beforeHead(res, () => {
+      for (const name of rateLimitHeaderNames(headerFamilies)) res.removeHeader(name);
+      for (const [name, value] of Object.entries(headers)) res.setHeader(name, value);
+    });
+  }
+}
+
+/** Nobody watches the response: an answer that is no success gives all back, any other is charged by its estimate. */
+function endUnmetered(call: HeldCall, route: DescribedRoute, res: Response): void {
+  if (call.isMetered) return;
+  if (res.headersSent && (res.statusCode < 200 || res.statusCode > 299)) call.cancel();
+  else if (route.model === null) call.settle({ usage: noTokens, model: null, costNanoUsd: 0, source: 'reported' });
+  else call.settleByEstimate('unmetered');
+}
+
+/** Gemini has no headers of its own for limits. */
+function defaultFamilies(req: Request, { route }: DescribedRoute): readonly HeaderFamily[] {
+  const dialect = dialectOf(route, req.headers);
+  return dialect === 'gemini' ? ['legacy'] : [dialect, 'legacy'];
+}
+
+interface Settings extends DemandOptions {
+  readonly headers: readonly HeaderFamily[] | undefined;
+  readonly budgetStatus: 429 | 402 | undefined;
+  readonly skip: (req: Request) => boolean;
+  readonly failWithError: boolean | undefined;
+}
+
+function checkOptions(options: RateLimitOptions): Settings {
+  checkMiddlewareOptions('rateLimit', options, rateLimitOptions);
+  const { estimate, clamp, headers, budgetStatus, skip = () => false, failWithError } = options;
+  if (estimate !== undefined && typeof estimate !== 'function') {
+    throw new TypeError('rateLimit: estimate must be a function of the request');
+  }
+  if (typeof skip !== 'function') throw new TypeError('rateLimit: skip must be a function of the request');
+  if (budgetStatus !== undefined && budgetStatus !== 429 && budgetStatus !== 402) {
+    throw new TypeError('rateLimit: budgetStatus must be 429 or 402');
+  }
+  if (headers !== undefined && !(Array.isArray(headers) && headers.every((name) => headerFamilies.includes(name)))) {
+    throw new TypeError(`rateLimit: headers must be a list of ${headerFamilies.join(', ')}`);
+  }
+  return { estimate, minOutputTokens: leastOutput(clamp), headers, budgetStatus, skip, failWithError };
+}
+
+function leastOutput(clamp: RateLimitOptions['clamp']): number | undefined {
+  if (clamp === undefined) return undefined;
+  if (clamp === true) return 1;
+  refuseUnknownOptions('rateLimit: clamp', clamp, ['minOutputTokens']);
+  if (Number.isSafeInteger(clamp.minOutputTokens) && clamp.minOutputTokens > 0) return clamp.minOutputTokens;
+  throw new TypeError('rateLimit: clamp must be true, or { minOutputTokens } with a whole number above 0');
+}

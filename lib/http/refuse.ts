@@ -1,0 +1,70 @@
+import type { NextFunction, Request, Response } from 'express';
+import { LlmKeysError } from '../errors.ts';
+import { dialectOf } from './dialect.ts';
+import { exposedHeaders } from './rate-limit-headers.ts';
+import type { Refusal } from './refusal.ts';
+import { refusalAnswer, refusalParam } from './refusal-answer.ts';
+import { refusalMessage } from './refusal-messages.ts';
+import { refusalRow } from './refusal-table.ts';
+import { readRequestPath } from './request-path.ts';
+import { createRouteTable, type RouteTable } from './route-table.ts';
+
+export interface RefuseOptions {
+  readonly requestId: string;
+  readonly budgetStatus?: 429 | 402 | undefined;
+  /** Hands the refusal to `next` instead of answering. */
+  readonly failWithError?: boolean | undefined;
+}
+
+/** A refused request, for error handlers: what `failWithError` hands to `next`. */
+export class RefusedError extends LlmKeysError {
+  readonly refusal: Refusal;
+  readonly requestId: string;
+  readonly budgetStatus: 429 | 402 | undefined;
+
+  constructor(refusal: Refusal, { requestId, budgetStatus }: RefuseOptions) {
+    const { code, status } = refusalRow(refusal);
+    super(code, status, refusalMessage(refusal), { param: refusalParam(refusal) ?? undefined });
+    this.refusal = refusal;
+    this.requestId = requestId;
+    this.budgetStatus = budgetStatus;
+  }
+}
+
+const providerTable: RouteTable = createRouteTable();
+
+/** Answers a refused request in the dialect of its client, or hands the refusal to the app's error handlers. */
+export function refuse(
+  req: Request,
+  res: Response,
+  next: NextFunction,
+  refusal: Refusal,
+  options: RefuseOptions,
+): void {
+  if (options.failWithError === true) next(new RefusedError(refusal, options));
+  else sendRefusal(req, res, refusal, options);
+}
+
+export function sendRefusal(req: Request, res: Response, refusal: Refusal, options: RefuseOptions): void {
+  const path = readRequestPath(req.originalUrl);
+  const route = path && providerTable.findByPath(path)?.route;
+  const { requestId, budgetStatus } = options;
+  const answer = refusalAnswer(refusal, { dialect: dialectOf(route, req.headers), requestId, budgetStatus });
+  res.status(answer.status).set(answer.headers);
+  res.json(answer.body);
+}
+
+/** Tells the id under which logs know the request, and lets a browser's client read what this package tells. */
+export function identifyResponse(res: Response, requestId: string): void {
+  res.setHeader('x-request-id', requestId);
+  res.setHeader('request-id', requestId);
+  expose(res, exposedHeaders([]));
+}
+
+/** Adds names to `Access-Control-Expose-Headers`. */
+export function expose(res: Response, names: readonly string[]): void {
+  const exposed = String(res.getHeader('Access-Control-Expose-Headers') ?? '');
+  const all = new Set([...exposed.split(',').map((name) => name.trim()), ...names]);
+  all.delete('');
+  res.setHeader('Access-Control-Expose-Headers', [...all].join(', '));
+}

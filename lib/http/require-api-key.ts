@@ -1,0 +1,159 @@
+import { randomUUID } from 'node:crypto';
+import type { Request, RequestHandler, Response } from 'express';
+import { StoreUnavailableError } from '../errors.ts';
+import { type Internals, internalsOf } from '../keys/internals.ts';
+import type { VirtualKeys } from '../keys/virtual-keys.ts';
+import { asyncHandler } from './async-handler.ts';
+import { exposeContext } from './context.ts';
+import { type CredentialSource, readCredential, removeCredential } from './credentials.ts';
+import { attachLlmRequest, type Credential, findLlmRequest, type LlmState } from './llm-request.ts';
+import { checkMiddlewareOptions } from './mounting.ts';
+import type { Refusal } from './refusal.ts';
+import { identifyResponse, refuse } from './refuse.ts';
+import { readRequestPath } from './request-path.ts';
+
+export interface RequireApiKeyOptions {
+  keys: VirtualKeys;
+  /** Where the key is, when it is in none of the usual headers. What it answers is not removed from the request. */
+  getSecret?: ((req: Request) => string | undefined) | undefined;
+  /** Paths that need no key, by whole segments (`/healthz` is not `/healthzevil`), or a function that tells. */
+  skip?: readonly string[] | ((req: Request) => boolean) | undefined;
+  /** Lets requests without a key through, as `anonymous`. A key that is not good is refused all the same. @defaultValue false */
+  optional?: boolean | undefined;
+  /** Leaves the key on the request. Then whatever forwards the request forwards the key. @defaultValue false */
+  keepCredentials?: boolean | undefined;
+  /** Asks the store at each request: without `rateLimit`, a revoked key is otherwise good for `cacheMs`. @defaultValue false */
+  fresh?: boolean | undefined;
+  /** Hands refusals to `next` as errors. @defaultValue false */
+  failWithError?: boolean | undefined;
+}
+
+export const apiKeyOptions = ['keys', 'getSecret', 'skip', 'optional', 'keepCredentials', 'fresh', 'failWithError'];
+const clientRequestId = /^[\w.-]{1,128}$/;
+
+/**
+ * Lets requests through that carry a good key, and tells the middlewares after it whose it is. Needs no parsed body:
+ * mount it before the parser, so that strangers cannot make the server parse.
+ *
+ * @throws TypeError for unknown options
+ */
+export function requireApiKey(options: RequireApiKeyOptions): RequestHandler {
+  checkMiddlewareOptions('requireApiKey', options, apiKeyOptions);
+  const service = internalsOf('requireApiKey', options.keys);
+  const isSkipped = skipper(options.skip);
+  const { optional = false, keepCredentials = false, fresh = false, failWithError } = options;
+  const prefix = `${service.options.secretPrefix}-`;
+  const isOurs = (text: string) => text.startsWith(prefix);
+  const find = options.getSecret === undefined ? findInHeaders : findBy(options.getSecret);
+  let hasWarned = false;
+
+  function findInHeaders(req: Request): Found {
+    return { ...readCredential(req, isOurs), removable: !keepCredentials };
+  }
+
+  return asyncHandler(async function requireApiKey(req, res, next) {
+    if (findLlmRequest(req) !== undefined) {
+      if (!hasWarned) service.options.logger.warn('requireApiKey is mounted twice on one route; it acts once');
+      hasWarned = true;
+      next();
+      return;
+    }
+    const requestId = requestIdOf(req);
+    const enter = (state: LlmState, credential?: Credential) => {
+      attach(req, res, service, requestId, state, credential);
+      next();
+    };
+    if (isPreflight(req) || isSkipped(req)) return enter('skipped');
+
+    identifyResponse(res, requestId);
+    const refused = (refusal: Refusal) => refuse(req, res, next, refusal, { requestId, failWithError });
+    const found = find(req);
+    if (found.kind === 'missing') return optional ? enter('anonymous') : refused({ kind: 'missing_key' });
+    if (found.kind === 'invalid') return refused({ kind: 'invalid_key' });
+    if (found.kind === 'ambiguous') return refused({ kind: 'ambiguous_key' });
+    const verified = await verify(service, found.secret, fresh);
+    if ('refusal' in verified) return refused(verified.refusal);
+    if (found.removable) removeCredential(req as CredentialSource, found);
+    enter('authenticated', verified.credential);
+  });
+}
+
+type Found = ReturnType<typeof readCredential> & { readonly removable: boolean };
+
+function findBy(getSecret: (req: Request) => string | undefined): (req: Request) => Found {
+  return (req) => {
+    const secret = getSecret(req);
+    if (secret === undefined || secret === '') return { kind: 'missing', removable: false };
+    return { kind: 'found', secret, places: [], removable: false };
+  };
+}
+
+async function verify(
+  service: Internals,
+  secret: string,
+  fresh: boolean,
+): Promise<{ readonly credential: Credential } | { readonly refusal: Refusal }> {
+  try {
+    const verification = await service.verify(secret, fresh);
+    if (verification.valid) {
+      const { principal, notAfterMs } = verification;
+      return { credential: { principal, notAfterMs, secretHashes: service.secrets.candidateHashes(secret) } };
+    }
+    const { reason } = verification;
+    const isUnknown = reason === 'unknown' || reason === 'malformed';
+    return { refusal: isUnknown ? { kind: 'invalid_key' } : { kind: 'closed_key', status: reason } };
+  } catch (error) {
+    if (error instanceof StoreUnavailableError) return { refusal: { kind: 'store_down' } };
+    throw error;
+  }
+}
+
+function attach(
+  req: Request,
+  res: Response,
+  service: Internals,
+  requestId: string,
+  state: LlmState,
+  credential: Credential | undefined,
+): void {
+  const leaving = new AbortController();
+  const llm = {
+    state,
+    requestId,
+    service,
+    credential,
+    route: undefined,
+    call: undefined,
+    recorded: undefined,
+    usage: undefined,
+    leaving,
+    acted: new Set<string>(),
+  };
+  attachLlmRequest(req, llm);
+  exposeContext(req, llm);
+  res.once('close', () => {
+    if (!res.writableFinished) leaving.abort();
+  });
+}
+
+function requestIdOf(req: Request): string {
+  const given = req.headers['x-request-id'];
+  return typeof given === 'string' && clientRequestId.test(given) ? given : `req_${randomUUID()}`;
+}
+
+function isPreflight(req: Request): boolean {
+  return req.method === 'OPTIONS' && req.headers['access-control-request-method'] !== undefined;
+}
+
+function skipper(skip: RequireApiKeyOptions['skip']): (req: Request) => boolean {
+  if (skip === undefined) return () => false;
+  if (typeof skip === 'function') return skip;
+  if (!Array.isArray(skip) || !skip.every((path) => typeof path === 'string' && path.startsWith('/'))) {
+    throw new TypeError("requireApiKey: skip must be paths such as ['/healthz'], or a function of the request");
+  }
+  const paths = skip.map((path) => path.toLowerCase().replace(/\/+$/, ''));
+  return (req) => {
+    const path = readRequestPath(req.originalUrl)?.path;
+    return path !== undefined && paths.some((skipped) => path === skipped || path.startsWith(`${skipped}/`));
+  };
+}
