@@ -1,14 +1,13 @@
-import type { Request } from 'express';
 import type { CallDemand } from '../keys/admissions.ts';
 import { hasBudget } from '../keys/direct-admissions.ts';
+import type { Internals } from '../keys/internals.ts';
 import type { Principal } from '../keys/principals.ts';
-import { estimateTokens, type TokenEstimate } from '../limits/estimate.ts';
+import { estimateTokens } from '../limits/estimate.ts';
 import type { ModelPrice } from '../usage/pricing.ts';
 import { noTokens, type TokenUsage } from '../usage/usage.ts';
-import type { LlmRequest } from './llm-request.ts';
 import { withOutputCap } from './output-cap.ts';
 import type { Refusal } from './refusal.ts';
-import { jsonBody, replaceBody } from './request-body.ts';
+import type { JsonBody } from './request-body.ts';
 import type { DescribedRoute } from './route.ts';
 
 /** What a caller's own estimate may tell; what it leaves out is estimated from the body. */
@@ -17,82 +16,80 @@ export interface EstimateInput {
   readonly outputTokens?: number | undefined;
 }
 
-export interface DemandOptions {
-  readonly estimate: ((req: Request) => EstimateInput | Promise<EstimateInput>) | undefined;
-  /** Lowers the output to what is left, to this at least. */
+export interface DemandedCall {
+  readonly service: Internals;
+  readonly principal: Principal;
+  readonly route: DescribedRoute;
+  /** Any value: what is no object tells nothing. */
+  readonly body: unknown;
+  readonly trace: string;
+  readonly given: EstimateInput;
+  /** Lowers the output to what is left, to this at least; `undefined`: never. */
   readonly minOutputTokens: number | undefined;
 }
 
+/** What a call is to be held for. */
 export interface HttpDemand extends CallDemand {
   readonly estimate: TokenUsage;
   /** How many answers share the output. */
   readonly outputs: number;
+  /** A cap for each answer that has to be written into the body, since the estimate counts on it. */
+  readonly outputCap: number | null;
 }
 
 /** What a model is assumed to give at most, where neither the body nor the price book knows. */
 const longestOutputTokens = 16_384;
 
-/** What the request is to be held for: its tokens, and their cost at the dearest of its models. */
-export async function demandOf(
-  req: Request,
-  llm: LlmRequest,
-  route: DescribedRoute,
-  principal: Principal,
-  options: DemandOptions,
-): Promise<HttpDemand | { readonly refusal: Refusal }> {
-  const base = { model: route.model, endpoint: route.route.endpoint, trace: llm.requestId };
+/** The tokens of a call, and their cost at the dearest of its models. */
+export function demandOf(call: DemandedCall): HttpDemand | { readonly refusal: Refusal } {
+  const { service, route, given, minOutputTokens } = call;
+  const base = { model: route.model, endpoint: route.route.endpoint, trace: call.trace };
   if (route.model === null) {
-    return { ...base, amounts: { tokens: 0, costNanoUsd: 0 }, estimate: noTokens, outputs: 1 };
+    const nothing = { tokens: 0, costNanoUsd: 0 };
+    return { ...base, amounts: nothing, estimate: noTokens, outputs: 1, outputCap: null };
   }
-  const prices = pricesOf(llm, route, principal);
+  const prices = pricesOf(call);
   if ('refusal' in prices) return prices;
-  const counted = await estimated(req, llm, route, options);
-  const outputTokens = counted.outputTokens ?? uncappedOutput(req, llm, route, prices.known, counted.outputs);
-  const estimate = { ...noTokens, inputTokens: counted.inputTokens, outputTokens };
-  const { minimumTokens } = llm.service.options;
+  const { stateTokens, minimumTokens } = service.options;
+  const counted = estimateTokens(call.body, { output: route.route.output, stateTokens, minimumTokens });
+  const known = given.outputTokens ?? counted.outputTokens;
+  const outputCap = known === null ? writableCap(call) : null;
+  const outputTokens = known ?? (outputCap ?? longestOutput(prices.known)) * counted.outputs;
+  const estimate = { ...noTokens, inputTokens: given.inputTokens ?? counted.inputTokens, outputTokens };
   const amounts = {
     tokens: Math.max(estimate.inputTokens + outputTokens, minimumTokens),
     costNanoUsd: dearest(prices.known, estimate),
   };
-  const { minOutputTokens } = options;
-  const clamp =
-    minOutputTokens === undefined || outputTokens <= minOutputTokens
-      ? undefined
-      : {
-          inputTokens: estimate.inputTokens,
-          inputCostNanoUsd: dearest(prices.known, { ...estimate, outputTokens: 0 }),
-          outputPicoUsdPerToken: Math.max(0, ...prices.known.map((price) => price.outputPicoUsdPerToken)),
-          minOutputTokens: minOutputTokens * counted.outputs,
-          maxOutputTokens: outputTokens,
-        };
-  return { ...base, amounts, clamp, estimate, outputs: counted.outputs };
+  const isClamped = minOutputTokens !== undefined && outputTokens > minOutputTokens * counted.outputs;
+  const clamp = isClamped ? clampOf(prices.known, estimate, minOutputTokens * counted.outputs) : undefined;
+  return { ...base, amounts, clamp, estimate, outputs: counted.outputs, outputCap };
 }
 
-/** Lowers the caps in the body to the output that was granted. Answers the estimate that then holds. */
-export function applyGrantedOutput(
-  req: Request,
+/** What the call is estimated to consume when so much output was granted, and the body that keeps to it. */
+export function withGrantedOutput(
   { route }: DescribedRoute,
-  demand: HttpDemand,
+  { estimate, outputs, outputCap }: HttpDemand,
   granted: number | null,
-): TokenUsage {
-  const body = jsonBody(req);
-  if (granted === null || granted >= demand.estimate.outputTokens || body === undefined) return demand.estimate;
-  const cap = Math.max(1, Math.floor(granted / demand.outputs));
-  const capped = withOutputCap(route, body, cap);
-  if (capped !== undefined) replaceBody(req, capped);
-  return { ...demand.estimate, outputTokens: granted };
+  body: JsonBody | undefined,
+): { readonly estimate: TokenUsage; readonly body: JsonBody | undefined } {
+  const isLowered = granted !== null && granted < estimate.outputTokens;
+  const cap = isLowered ? Math.max(1, Math.floor(granted / outputs)) : outputCap;
+  return {
+    estimate: isLowered ? { ...estimate, outputTokens: granted } : estimate,
+    body: cap === null || body === undefined ? undefined : withOutputCap(route, body, cap),
+  };
 }
 
-function pricesOf(
-  { service }: LlmRequest,
-  { model, models }: DescribedRoute,
-  principal: Principal,
-): { readonly known: readonly ModelPrice[] } | { readonly refusal: Refusal } {
+function pricesOf({
+  service,
+  route,
+  principal,
+}: DemandedCall): { readonly known: readonly ModelPrice[] } | { readonly refusal: Refusal } {
   const known: ModelPrice[] = [];
-  for (const name of models) {
+  for (const name of route.models) {
     const price = service.pricing.find(name);
     if (price !== undefined) known.push(price);
-    else if (!service.pricing.mayBeUnpriced(hasBudget(principal, model, service.now()))) {
+    else if (!service.pricing.mayBeUnpriced(hasBudget(principal, route.model, service.now()))) {
       return { refusal: { kind: 'unpriced', model: name } };
     }
   }
@@ -103,45 +100,24 @@ function dearest(prices: readonly ModelPrice[], usage: TokenUsage): number {
   return Math.max(0, ...prices.map((price) => price.costNanoUsd(usage)));
 }
 
-async function estimated(
-  req: Request,
-  { service }: LlmRequest,
-  { route }: DescribedRoute,
-  { estimate }: DemandOptions,
-): Promise<TokenEstimate> {
-  const { stateTokens, minimumTokens } = service.options;
-  const counted = estimateTokens(req.body, { output: route.output, stateTokens, minimumTokens });
-  if (estimate === undefined) return counted;
-  const given = await estimate(req);
-  for (const tokens of [given.inputTokens, given.outputTokens]) {
-    if (tokens !== undefined && !(Number.isSafeInteger(tokens) && tokens >= 0)) {
-      throw new TypeError(`rateLimit: estimate must answer whole numbers of tokens, not ${tokens}`);
-    }
-  }
-  return {
-    inputTokens: given.inputTokens ?? counted.inputTokens,
-    outputTokens: given.outputTokens ?? counted.outputTokens,
-    outputs: counted.outputs,
-  };
+/** The configured cap, where the body can carry it. */
+function writableCap({ service, route, body }: DemandedCall): number | null {
+  const { defaultOutputCap } = service.options;
+  if (defaultOutputCap === undefined || typeof body !== 'object' || body === null) return null;
+  return withOutputCap(route.route, {}, defaultOutputCap) === undefined ? null : defaultOutputCap;
 }
 
-/** The output of a body without a cap: the one that is written into it, or the longest that its models can give. */
-function uncappedOutput(
-  req: Request,
-  { service }: LlmRequest,
-  { route }: DescribedRoute,
-  prices: readonly ModelPrice[],
-  outputs: number,
-): number {
-  const { defaultOutputCap } = service.options;
-  const body = jsonBody(req);
-  if (defaultOutputCap !== undefined && body !== undefined) {
-    const capped = withOutputCap(route, body, defaultOutputCap);
-    if (capped !== undefined) {
-      replaceBody(req, capped);
-      return defaultOutputCap * outputs;
-    }
-  }
+function longestOutput(prices: readonly ModelPrice[]): number {
   const longest = Math.max(0, ...prices.map(({ maxOutputTokens }) => maxOutputTokens ?? longestOutputTokens));
-  return Math.min(longest === 0 ? longestOutputTokens : longest, longestOutputTokens) * outputs;
+  return longest === 0 ? longestOutputTokens : Math.min(longest, longestOutputTokens);
+}
+
+function clampOf(prices: readonly ModelPrice[], estimate: TokenUsage, minOutputTokens: number) {
+  return {
+    inputTokens: estimate.inputTokens,
+    inputCostNanoUsd: dearest(prices, { ...estimate, outputTokens: 0 }),
+    outputPicoUsdPerToken: Math.max(0, ...prices.map((price) => price.outputPicoUsdPerToken)),
+    minOutputTokens,
+    maxOutputTokens: estimate.outputTokens,
+  };
 }

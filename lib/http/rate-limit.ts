@@ -4,7 +4,7 @@ import { refuseUnknownOptions } from '../options.ts';
 import { noTokens } from '../usage/usage.ts';
 import { admitRequest } from './admit-request.ts';
 import { asyncHandler } from './async-handler.ts';
-import { applyGrantedOutput, type DemandOptions, demandOf, type EstimateInput } from './demand.ts';
+import { demandOf, type EstimateInput, withGrantedOutput } from './demand.ts';
 import { dialectOf } from './dialect.ts';
 import { createHeldCall, type HeldCall } from './held-call.ts';
 import { findLlmRequest } from './llm-request.ts';
@@ -19,6 +19,7 @@ import {
 } from './rate-limit-headers.ts';
 import type { Refusal } from './refusal.ts';
 import { expose, refuse } from './refuse.ts';
+import { jsonBody, replaceBody } from './request-body.ts';
 import { beforeHead } from './response-head.ts';
 import type { DescribedRoute } from './route.ts';
 import { rateLimitStandings } from './standings.ts';
@@ -65,14 +66,24 @@ export function rateLimit(options: RateLimitOptions = {}): RequestHandler {
     const { budgetStatus, failWithError } = settings;
     const refused = (refusal: Refusal) =>
       refuse(req, res, next, refusal, { requestId: llm.requestId, budgetStatus, failWithError });
-    const demand = await demandOf(req, llm, route, credential.principal, settings);
+    const demand = demandOf({
+      service: llm.service,
+      principal: credential.principal,
+      route,
+      body: req.body,
+      trace: llm.requestId,
+      given: await settings.estimate(req),
+      minOutputTokens: settings.minOutputTokens,
+    });
     if ('refusal' in demand) return refused(demand.refusal);
     const admission = await admitRequest(llm, route, credential, demand);
     const standings = 'granted' in admission ? admission.granted.standings : admission.standings;
     if (standings !== undefined) tellStandings(req, res, route, standings, llm.service.now());
     if ('refusal' in admission) return refused(admission.refusal);
     const { hold, outputTokens, principal } = admission.granted;
-    const call = createHeldCall(llm.service, hold, applyGrantedOutput(req, route, demand, outputTokens));
+    const granted = withGrantedOutput(route, demand, outputTokens, jsonBody(req));
+    if (granted.body !== undefined) replaceBody(req, granted.body);
+    const call = createHeldCall(llm.service, hold, granted.estimate);
     llm.call = call;
     // The client left while the store was asked: nothing goes upstream.
     if (res.closed) return call.cancel();
@@ -113,7 +124,9 @@ function defaultFamilies(req: Request, { route }: DescribedRoute): readonly Head
   return dialect === 'gemini' ? ['legacy'] : [dialect, 'legacy'];
 }
 
-interface Settings extends DemandOptions {
+interface Settings {
+  readonly estimate: (req: Request) => Promise<EstimateInput>;
+  readonly minOutputTokens: number | undefined;
   readonly headers: readonly HeaderFamily[] | undefined;
   readonly budgetStatus: 429 | 402 | undefined;
   readonly skip: (req: Request) => boolean;
@@ -133,7 +146,26 @@ function checkOptions(options: RateLimitOptions): Settings {
   if (headers !== undefined && !(Array.isArray(headers) && headers.every((name) => headerFamilies.includes(name)))) {
     throw new TypeError(`rateLimit: headers must be a list of ${headerFamilies.join(', ')}`);
   }
-  return { estimate, minOutputTokens: leastOutput(clamp), headers, budgetStatus, skip, failWithError };
+  return {
+    estimate: checkedEstimate(estimate),
+    minOutputTokens: leastOutput(clamp),
+    headers,
+    budgetStatus,
+    skip,
+    failWithError,
+  };
+}
+
+function checkedEstimate(estimate: RateLimitOptions['estimate']): Settings['estimate'] {
+  if (estimate === undefined) return async () => ({});
+  return async (req) => {
+    const given = await estimate(req);
+    for (const tokens of [given.inputTokens, given.outputTokens]) {
+      if (tokens === undefined || (Number.isSafeInteger(tokens) && tokens >= 0)) continue;
+      throw new TypeError(`rateLimit: estimate must answer whole numbers of tokens, not ${tokens}`);
+    }
+    return given;
+  };
 }
 
 function leastOutput(clamp: RateLimitOptions['clamp']): number | undefined {
