@@ -4,8 +4,6 @@ import { providerRoutes } from './provider-routes.ts';
 import type { RequestPath } from './request-path.ts';
 import type { Route, RouteEntry } from './route.ts';
 
-export type { DescribedRoute, Route, RouteEntry } from './route.ts';
-
 /** A route that fits a request, and what its path says. */
 export interface RouteMatch {
   readonly route: Route;
