@@ -119,7 +119,7 @@ describe('createVirtualKeys: create', () => {
       [{ models: undefined }, 'models'],
       [{ maxBudget: -1 }, 'maxBudget'],
       [{ maxBudget: '5' }, 'maxBudget'],
-      [{ maxBudget: 1e309, rpmLimit: Number.NaN }, 'maxBudget', 'rpmLimit'],
+      [{ maxBudget: Infinity, rpmLimit: Number.NaN }, 'maxBudget', 'rpmLimit'],
       [{ rpmLimit: 1.5, tpmLimit: -2 }, 'rpmLimit', 'tpmLimit'],
       [{ expiresAt: '2025-06-15T11:59:59.999Z' }, 'expiresAt'],
       [{ allowedIps: ['10.0.0.0/8'] }, 'allowedIps'],
