@@ -123,7 +123,7 @@ export function createKeyCommands(context: ServiceContext) {
     const before = await shown(current);
     const record = await hooks.around({ action, key: await shown(next), before, secret }, async () => {
       const fence = mattersForAdmission(current, next);
-      const carries = fence ? await carriesOf(store, keyScope(current), keyScope(next), nowMs) : [];
+      const carries = fence ? await withDeadline(carriesOf(store, keyScope(current), keyScope(next), nowMs)) : [];
       const audit = auditEntry(
         `key.${pastTense[action]}`,
         `key:${id}`,

@@ -41,7 +41,8 @@ export function createPolicies(context: ServiceContext) {
           createdAtMs: current?.createdAtMs ?? nowMs,
           updatedAtMs: nowMs,
         };
-        const carries = await carriesOf(store, policyScope(id, current ?? null), policyScope(id, next), nowMs);
+        const before = policyScope(id, current ?? null);
+        const carries = await withDeadline(carriesOf(store, before, policyScope(id, next), nowMs));
         const audit = auditEntry('policy.updated', id, actor, current ? showPolicy(current) : null, showPolicy(next));
         const outcome = await withDeadline(store.putPolicy(id, next, { audit, outbox: false, fence: true, carries }));
         if (outcome.outcome !== 'updated') continue;
