@@ -20,6 +20,7 @@ export {
 export { getLlm } from './http/context.ts';
 export { llmErrorHandler } from './http/error-handler.ts';
 export { llmGuard } from './http/guard.ts';
+export { meteredFetch } from './http/metered-fetch.ts';
 export { rateLimit } from './http/rate-limit.ts';
 export { recordUsage } from './http/record-usage.ts';
 export { RefusedError } from './http/refuse.ts';

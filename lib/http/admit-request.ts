@@ -1,6 +1,7 @@
 import { StoreUnavailableError } from '../errors.ts';
 import type { AdmissionOutcome, Granted, LimitStanding, Rejudge } from '../keys/admissions.ts';
 import { judge } from '../keys/verification.ts';
+import type { Hold } from '../stores/store.ts';
 import type { HttpDemand } from './demand.ts';
 import type { Credential, LlmRequest } from './llm-request.ts';
 import { accessRefusal } from './model-access.ts';
@@ -13,14 +14,31 @@ export type RequestAdmission =
   | { readonly refusal: Refusal; readonly standings: readonly LimitStanding[] | undefined };
 
 /** Asks the ledger to hold a request. Where its records turn out to be newer, the request is judged again by them. */
-export async function admitRequest(
+export function admitRequest(
   llm: LlmRequest,
   route: DescribedRoute,
   credential: Credential,
   demand: HttpDemand,
 ): Promise<RequestAdmission> {
+  const { admissions } = llm.service;
+  return answered(llm, () => admissions.admit(credential, demand, rejudge(llm, route, credential)));
+}
+
+/** As {@link admitRequest}, for a call under the hold of the request: the first one takes the place of the request. */
+export function extendRequest(
+  llm: LlmRequest,
+  hold: Hold,
+  credential: Credential,
+  demand: HttpDemand,
+): Promise<RequestAdmission> {
+  const { admissions } = llm.service;
+  const call = { ...demand, replacesFirst: true };
+  return answered(llm, () => admissions.extend(hold, credential, call, rejudge(llm, llm.route, credential)));
+}
+
+async function answered(llm: LlmRequest, ask: () => Promise<AdmissionOutcome<Refusal>>): Promise<RequestAdmission> {
   try {
-    const outcome = await llm.service.admissions.admit(credential, demand, rejudge(llm, route, credential));
+    const outcome = await ask();
     if (outcome.outcome === 'granted') return { granted: outcome };
     const standings = 'standings' in outcome ? outcome.standings : undefined;
     return { refusal: refusalOf(outcome, llm), standings };
@@ -30,7 +48,7 @@ export async function admitRequest(
   }
 }
 
-function rejudge(llm: LlmRequest, route: DescribedRoute, { secretHashes }: Credential): Rejudge<Refusal> {
+function rejudge(llm: LlmRequest, route: DescribedRoute | undefined, { secretHashes }: Credential): Rejudge<Refusal> {
   const { principals, now } = llm.service;
   return async () => {
     const principal = await principals.findByHash(secretHashes, true);
@@ -41,7 +59,7 @@ function rejudge(llm: LlmRequest, route: DescribedRoute, { secretHashes }: Crede
       const isUnknown = reason === 'unknown' || reason === 'malformed';
       return { refused: isUnknown ? { kind: 'invalid_key' } : { kind: 'closed_key', status: reason } };
     }
-    const refused = accessRefusal(principal, route);
+    const refused = route && accessRefusal(principal, route);
     if (refused !== undefined) return { refused };
     llm.credential = { principal, notAfterMs: verification.notAfterMs, secretHashes };
     return { judged: llm.credential };

@@ -5,6 +5,7 @@ import type { UsageInput } from '../keys/usage-input.ts';
 import type { Hold } from '../stores/store.ts';
 import type { TokenUsage } from '../usage/usage.ts';
 import { findLlmRequest, type LlmRequest, type LlmState } from './llm-request.ts';
+import { fetchMetered } from './metered-fetch.ts';
 
 /** What the middlewares tell a handler, as `req.llm`. */
 export interface LlmContext {
@@ -22,6 +23,11 @@ export interface LlmContext {
   readonly usage: TokenUsage | undefined;
   /** Says what the call consumed, instead of what the response tells. The last word before the response ends counts. */
   record(usage: UsageInput): void;
+  /**
+   * A `fetch` for the handler's own calls: each is held against the limits of the key, and charged by its answer. Give it
+   * to the SDK: `new OpenAI({ fetch: req.llm.fetch })`.
+   */
+  readonly fetch: typeof fetch;
   /** Aborted when the client leaves before the response is complete: pass it to what you call upstream. */
   readonly signal: AbortSignal;
 }
@@ -69,6 +75,7 @@ function contextOf(llm: LlmRequest): LlmContext {
     record(usage) {
       llm.recorded = usage;
     },
+    fetch: (input, init) => fetchMetered(llm, input, init),
     get signal() {
       return llm.leaving.signal;
     },

@@ -10,20 +10,36 @@ export interface HeldCall {
   readonly estimate: TokenUsage;
   /** `recordUsage` watches the response and will end the call; otherwise it is charged by its estimate. */
   isMetered: boolean;
+  /** Bytes of the answer have come. */
+  readonly onProgress: () => void;
   /** Charges the call. Only the first of all endings counts. */
   settle(consumption: Consumption): void;
   /** Charges what was estimated, and tells why. */
-  settleByEstimate(problem: string): void;
+  settleByEstimate(problem: string, source?: 'estimated' | 'partial'): void;
   /** Gives everything back: the call consumed nothing. */
   cancel(): void;
 }
 
-/** Keeps the lease of a hold alive until the call is settled or cancelled, whichever comes first. */
-export function createHeldCall(service: Internals, hold: Hold, estimate: TokenUsage): HeldCall {
+const renewalsPerLease = 4;
+
+/**
+ * Keeps the lease of a hold alive until the call is settled or cancelled, whichever comes first.
+ *
+ * @param maxIdleLeases for so many leases it is renewed without progress; an answer that nobody reads ends by its lease
+ */
+export function createHeldCall(
+  service: Internals,
+  hold: Hold,
+  estimate: TokenUsage,
+  maxIdleLeases = Infinity,
+): HeldCall {
   const { settlements, options } = service;
   let ended = false;
+  let idleRenewals = 0;
 
   const renewing = setInterval(() => {
+    idleRenewals += 1;
+    if (idleRenewals > maxIdleLeases * renewalsPerLease) return clearInterval(renewing);
     settlements.renew(hold).then(
       (state) => {
         if (state === 'ended') clearInterval(renewing);
@@ -31,7 +47,7 @@ export function createHeldCall(service: Internals, hold: Hold, estimate: TokenUs
       // The lease is longer than an outage that a request survives; the next renewal may succeed.
       () => undefined,
     );
-  }, hold.leaseMs / 4);
+  }, hold.leaseMs / renewalsPerLease);
   renewing.unref();
 
   function end(act: () => Promise<unknown>): void {
@@ -48,6 +64,9 @@ export function createHeldCall(service: Internals, hold: Hold, estimate: TokenUs
     hold,
     estimate,
     isMetered: false,
+    onProgress() {
+      idleRenewals = 0;
+    },
     settle: (consumption) => end(() => settlements.settle(hold, consumption)),
     settleByEstimate(problem) {
       call.settle({

@@ -14,6 +14,15 @@ export interface Credential extends Judged {
   readonly secretHashes: readonly string[];
 }
 
+/** How the calls of a handler are metered; set by `recordUsage`. */
+export interface UpstreamSettings {
+  /** Refuses models that the key may not use also on the handler's own calls. */
+  readonly enforceModels: boolean;
+  readonly injectUsage: boolean;
+  /** How long an answer that the client has left is read on for its usage; 0: not at all. */
+  readonly drainMs: number;
+}
+
 /** What the middlewares know of one request, each adding its part for those after it. */
 export interface LlmRequest {
   readonly state: LlmState;
@@ -27,6 +36,10 @@ export interface LlmRequest {
   call: HeldCall | undefined;
   /** What the handler says that the call consumed, instead of what the response tells. */
   recorded: UsageInput | undefined;
+  /** How calls of the handler are metered that go through `req.llm.fetch`. */
+  upstream: UpstreamSettings;
+  /** Such a call has taken the place of the request's own: the response is not read for usage again. */
+  isDelegated: boolean;
   /** What the call was charged for, once it is known. */
   usage: TokenUsage | undefined;
   /** Aborted when the client leaves before the response is complete. */

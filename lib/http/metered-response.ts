@@ -1,10 +1,10 @@
 import type { Response } from 'express';
 import { InvalidRequestError } from '../errors.ts';
 import { parseUsage, type UsageInput } from '../keys/usage-input.ts';
-import { chargedUsage } from '../usage/charge.ts';
 import { createMeter, type Meter } from '../usage/meter.ts';
 import { noTokens } from '../usage/usage.ts';
 import { type BodyCopy, createBodyCopy } from './body-copy.ts';
+import { consumptionOf } from './consumption.ts';
 import type { HeldCall } from './held-call.ts';
 import type { LlmRequest } from './llm-request.ts';
 import { watchBody } from './response-body.ts';
@@ -50,6 +50,8 @@ export function meterResponse(res: Response, options: MeteredResponseOptions): v
   }
 
   async function endCall(isWhole: boolean): Promise<void> {
+    // The calls of the handler were charged where they went out; what is left of the request is its slot.
+    if (llm.isDelegated) return call.cancel();
     const own = llm.recorded ?? ownUsage(copy, readUsage);
     if (own !== undefined) return settleOwn(own);
     // A client that left before the head was sent: nobody knows how the upstream took the call.
@@ -57,12 +59,9 @@ export function meterResponse(res: Response, options: MeteredResponseOptions): v
     if (route.model === null) {
       return call.settle({ usage: noTokens, model: null, costNanoUsd: 0, source: 'reported' });
     }
-    const result = await opened().result();
-    const { usage, source } = chargedUsage(result, call.estimate);
-    llm.usage = usage;
-    const problem =
-      source === 'reported' ? undefined : (result.problem ?? (source === 'partial' ? 'broken_off' : 'unreported'));
-    call.settle({ usage, model: result.model, costNanoUsd: null, source, problem });
+    const consumption = consumptionOf(await opened().result(), call.estimate);
+    llm.usage = consumption.usage;
+    call.settle(consumption);
   }
 
   function settleOwn(own: UsageInput): void {

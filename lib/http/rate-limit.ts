@@ -4,10 +4,11 @@ import { refuseUnknownOptions } from '../options.ts';
 import { noTokens } from '../usage/usage.ts';
 import { admitRequest } from './admit-request.ts';
 import { asyncHandler } from './async-handler.ts';
+import { runInRequest } from './current-request.ts';
 import { demandOf, type EstimateInput, withGrantedOutput } from './demand.ts';
 import { dialectOf } from './dialect.ts';
 import { createHeldCall, type HeldCall } from './held-call.ts';
-import { findLlmRequest } from './llm-request.ts';
+import { findLlmRequest, type LlmRequest } from './llm-request.ts';
 import { answerModelList, asksForModels } from './model-list.ts';
 import { checkMiddlewareOptions, wrongOrder } from './mounting.ts';
 import {
@@ -87,9 +88,9 @@ export function rateLimit(options: RateLimitOptions = {}): RequestHandler {
     llm.call = call;
     // The client left while the store was asked: nothing goes upstream.
     if (res.closed) return call.cancel();
-    res.once('close', () => endUnmetered(call, route, res));
+    res.once('close', () => endUnmetered(llm, call, route, res));
     if (asksForModels(route)) return answerModelList(req, res, llm, principal);
-    next();
+    runInRequest(llm, next);
   });
 
   function tellStandings(
@@ -111,9 +112,10 @@ export function rateLimit(options: RateLimitOptions = {}): RequestHandler {
 }
 
 /** Nobody watches the response: an answer that is no success gives all back, any other is charged by its estimate. */
-function endUnmetered(call: HeldCall, route: DescribedRoute, res: Response): void {
+function endUnmetered(llm: LlmRequest, call: HeldCall, route: DescribedRoute, res: Response): void {
   if (call.isMetered) return;
-  if (res.headersSent && (res.statusCode < 200 || res.statusCode > 299)) call.cancel();
+  if (llm.isDelegated) call.cancel();
+  else if (res.headersSent && (res.statusCode < 200 || res.statusCode > 299)) call.cancel();
   else if (route.model === null) call.settle({ usage: noTokens, model: null, costNanoUsd: 0, source: 'reported' });
   else call.settleByEstimate('unmetered');
 }

@@ -16,9 +16,16 @@ export interface RecordUsageOptions {
    * from the client. Turn it off for upstreams that refuse `stream_options`. @defaultValue true
    */
   injectUsage?: boolean | undefined;
+  /** Refuses models that the key may not use also on calls through `req.llm.fetch`. @defaultValue false */
+  enforceModels?: boolean | undefined;
+  /**
+   * How long an answer of `req.llm.fetch` is read on for its usage when the client has left. Without it the call upstream
+   * is aborted, and what was seen is charged. @defaultValue 0
+   */
+  drainMs?: number | undefined;
 }
 
-export const recordUsageOptions = ['readUsage', 'injectUsage'];
+export const recordUsageOptions = ['readUsage', 'injectUsage', 'enforceModels', 'drainMs'];
 
 /**
  * Reads what a call consumed from what the handler sends, JSON or stream, and charges it exactly once: when the answer is
@@ -29,9 +36,12 @@ export const recordUsageOptions = ['readUsage', 'injectUsage'];
  */
 export function recordUsage(options: RecordUsageOptions = {}): RequestHandler {
   checkMiddlewareOptions('recordUsage', options, recordUsageOptions);
-  const { readUsage, injectUsage = true } = options;
+  const { readUsage, injectUsage = true, enforceModels = false, drainMs = 0 } = options;
   if (readUsage !== undefined && typeof readUsage !== 'function') {
     throw new TypeError('recordUsage: readUsage must be a function of the answer');
+  }
+  if (!Number.isSafeInteger(drainMs) || drainMs < 0) {
+    throw new TypeError('recordUsage: drainMs must be a whole number of milliseconds');
   }
 
   return function recordUsage(req, res, next) {
@@ -47,6 +57,7 @@ export function recordUsage(options: RecordUsageOptions = {}): RequestHandler {
     llm.acted.add('recordUsage');
     llm.call.isMetered = true;
     const { call, route } = llm;
+    llm.upstream = { enforceModels, injectUsage, drainMs };
     const injectedUsage = injectUsage && askForUsage(req, route);
     const read = readUsage && ((body: unknown) => readUsage(body, req));
     meterResponse(res, { llm, call, route, injectedUsage, readUsage: read });

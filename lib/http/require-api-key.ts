@@ -42,8 +42,7 @@ export function requireApiKey(options: RequireApiKeyOptions): RequestHandler {
   const service = internalsOf('requireApiKey', options.keys);
   const isSkipped = skipper(options.skip);
   const { optional = false, keepCredentials = false, fresh = false, failWithError } = options;
-  const prefix = `${service.options.secretPrefix}-`;
-  const isOurs = (text: string) => text.startsWith(prefix);
+  const isOurs = (text: string) => service.secrets.read(text) !== 'foreign';
   const find = options.getSecret === undefined ? findInHeaders : findBy(options.getSecret);
   let hasWarned = false;
 
@@ -125,6 +124,8 @@ function attach(
     route: undefined,
     call: undefined,
     recorded: undefined,
+    upstream: { enforceModels: false, injectUsage: true, drainMs: 0 },
+    isDelegated: false,
     usage: undefined,
     leaving,
     acted: new Set<string>(),

@@ -99,3 +99,12 @@ export function isTokenUsage(usage: TokenUsage): boolean {
 function isTokenCount(tokens: number): boolean {
   return Number.isInteger(tokens) && tokens >= 0 && tokens <= maxTokenCount;
 }
+
+export function addUsage(a: TokenUsage, b: TokenUsage): TokenUsage {
+  return {
+    inputTokens: a.inputTokens + b.inputTokens,
+    outputTokens: a.outputTokens + b.outputTokens,
+    cacheReadTokens: a.cacheReadTokens + b.cacheReadTokens,
+    cacheWriteTokens: a.cacheWriteTokens + b.cacheWriteTokens,
+  };
+}
