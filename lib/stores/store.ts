@@ -129,6 +129,7 @@ export interface AuditQuery {
 }
 
 export interface OutboxRow {
+  /** Another one each time the row is written. */
   readonly id: string;
   readonly keyId: string;
   readonly revision: number;
@@ -179,7 +180,7 @@ export interface Records {
 
   /** Oldest first. */
   readOutbox(limit: number): Promise<readonly OutboxRow[]>;
-  /** Removes rows that still have the revision that was worked off. */
+  /** Removes rows that were not written anew since they were read: a renamed key has another row, and its old revision. */
   clearOutbox(rows: readonly OutboxRow[]): Promise<void>;
 }
 

@@ -227,7 +227,7 @@ export function createRecords({ scopes, now, notify, maxAuditRows }: MemoryRecor
     },
 
     async clearOutbox(rows) {
-      for (const { keyId, revision } of rows) if (outbox.get(keyId)?.revision === revision) outbox.delete(keyId);
+      for (const { keyId, id } of rows) if (outbox.get(keyId)?.id === id) outbox.delete(keyId);
     },
   };
 }
