@@ -38,7 +38,9 @@ export async function carriesOf(
   nowMs: number,
 ): Promise<readonly BudgetCarry[]> {
   if (before.limits === null) return openingsOf(store, after, nowMs);
-  const earlier = new Map(budgetsOf(before.limits).map((budget) => [budget.id, budget]));
+  // A policy counts nothing under a budget without a limit: when it gets one, the usage record says what was spent.
+  const counted = budgetsOf(before.limits).filter(({ limit }) => limit !== null || before.scopeId.startsWith('key:'));
+  const earlier = new Map(counted.map((budget) => [budget.id, budget]));
   const openings = await openingsOf(store, after, nowMs);
   const kept = new Set(openings.map(({ budgetId }) => budgetId));
   // `budgets` are named by their duration: one that went is continued by one that came.
@@ -47,8 +49,9 @@ export async function carriesOf(
     const same = earlier.get(opening.budgetId);
     const source = same ?? (opening.budgetId.startsWith('extra/') ? gone.shift() : undefined);
     if (source === undefined) return [opening];
-    const { startMs } = budgetPeriod(source, before.anchorMs, nowMs);
-    if (source.id === opening.budgetId && startMs === opening.periodStartMs) return [];
+    const { startMs, endMs } = budgetPeriod(source, before.anchorMs, nowMs);
+    const isSamePeriod = startMs === opening.periodStartMs && endMs === opening.periodEndMs;
+    if (source.id === opening.budgetId && isSamePeriod) return [];
     return [{ ...opening, from: { budgetId: source.id, periodStartMs: startMs } }];
   });
 }

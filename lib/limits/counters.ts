@@ -13,7 +13,8 @@ import {
 export interface BudgetCounter {
   readonly budgetId: string;
   readonly periodStartMs: number;
-  readonly periodEndMs: number | null;
+  /** `null`: none, or not known yet. A change of the duration moves it. */
+  periodEndMs: number | null;
   spentNanoUsd: number;
   heldNanoUsd: number;
   /** The counter that took this one over when the budget's period was changed: what still comes goes there. */
@@ -63,14 +64,29 @@ export function windowOf(counters: ScopeCounters, id: string, windowMs: number):
   return window;
 }
 
-export function budgetOf(
+/** How long the counter of a period that is over is kept for late settlements. */
+export const periodRetentionMs = 86_400_000;
+
+/** The counter of a budget in a period, made where there is none; then those that nothing settles in are forgotten. */
+export function openBudget(
+  counters: ScopeCounters,
+  budgetId: string,
+  period: { readonly periodStartMs: number; readonly periodEndMs: number | null },
+  nowMs: number,
+): BudgetCounter {
+  const existing = findBudget(counters, budgetId, period.periodStartMs);
+  if (existing === undefined) pruneBudgets(counters, nowMs, periodRetentionMs);
+  const budget = existing ?? addBudget(counters, budgetId, period.periodStartMs, period.periodEndMs);
+  budget.periodEndMs = period.periodEndMs;
+  return budget;
+}
+
+function addBudget(
   counters: ScopeCounters,
   budgetId: string,
   periodStartMs: number,
   periodEndMs: number | null,
 ): BudgetCounter {
-  const existing = findBudget(counters, budgetId, periodStartMs);
-  if (existing !== undefined) return existing;
   const budget = { budgetId, periodStartMs, periodEndMs, spentNanoUsd: 0, heldNanoUsd: 0, movedTo: null };
   counters.budgets.push(budget);
   return budget;
@@ -81,39 +97,41 @@ export function budgetOf(
  * record says, whichever is more. So no change of a duration makes money free, and none counts it twice.
  */
 export function carryBudget(counters: ScopeCounters, carry: BudgetCarry): void {
-  const target = exactBudget(counters, carry.budgetId, carry.periodStartMs, carry.periodEndMs);
-  const source = carry.from === null ? undefined : findBudget(counters, carry.from.budgetId, carry.from.periodStartMs);
+  const { budgetId, periodStartMs, periodEndMs, from, openingNanoUsd } = carry;
+  const source = from === null ? undefined : findBudget(counters, from.budgetId, from.periodStartMs);
+  const target =
+    counters.budgets.find((budget) => budget.budgetId === budgetId && budget.periodStartMs === periodStartMs) ??
+    addBudget(counters, budgetId, periodStartMs, periodEndMs);
+  // A period that was left for another one and is come back to: what was taken in it is held over there.
+  const stand = latest(target);
+  target.periodEndMs = periodEndMs;
   if (source === target) return;
   target.movedTo = null;
-  target.spentNanoUsd = Math.max(target.spentNanoUsd, source?.spentNanoUsd ?? 0, carry.openingNanoUsd);
-  if (source === undefined) return;
+  target.spentNanoUsd = Math.max(target.spentNanoUsd, source?.spentNanoUsd ?? 0, openingNanoUsd);
+  moveBudget(stand, target);
+  if (source !== undefined) moveBudget(source, target);
+}
+
+function moveBudget(source: BudgetCounter, target: BudgetCounter): void {
+  if (source === target) return;
   target.heldNanoUsd += source.heldNanoUsd;
   source.heldNanoUsd = 0;
+  // The usage record knows it, should the budget come back to this period.
+  source.spentNanoUsd = 0;
   source.movedTo = target;
 }
 
-function exactBudget(
-  counters: ScopeCounters,
-  budgetId: string,
-  periodStartMs: number,
-  periodEndMs: number | null,
-): BudgetCounter {
-  const existing = counters.budgets.find((b) => b.budgetId === budgetId && b.periodStartMs === periodStartMs);
-  if (existing !== undefined) return existing;
-  const budget = { budgetId, periodStartMs, periodEndMs, spentNanoUsd: 0, heldNanoUsd: 0, movedTo: null };
-  counters.budgets.push(budget);
-  return budget;
-}
-
-/** Forgets budgets whose period ended longer than `retentionMs` ago and that hold nothing. */
+/** Forgets budgets whose period ended longer than `retentionMs` ago, and under which nothing is held. */
 export function pruneBudgets(counters: ScopeCounters, nowMs: number, retentionMs: number): void {
-  const kept = counters.budgets.filter(
-    ({ periodEndMs, heldNanoUsd }) => periodEndMs === null || heldNanoUsd > 0 || periodEndMs + retentionMs > nowMs,
-  );
-  if (kept.length === counters.budgets.length) return;
-  const gone = new Set(counters.budgets.filter((budget) => !kept.includes(budget)));
-  for (const budget of kept) if (budget.movedTo !== null && gone.has(budget.movedTo)) budget.movedTo = null;
-  counters.budgets = kept;
+  const isKept = (budget: BudgetCounter) =>
+    budget.periodEndMs === null || budget.periodEndMs + retentionMs > nowMs || latest(budget).heldNanoUsd > 0;
+  const kept = new Set(counters.budgets.filter(isKept));
+  if (kept.size === counters.budgets.length) return;
+  for (const budget of kept) {
+    const end = latest(budget);
+    budget.movedTo = end !== budget && kept.has(end) ? end : null;
+  }
+  counters.budgets = [...kept];
 }
 
 /** What counts for a call until now, and what shall count for it from now on. */
@@ -140,10 +158,17 @@ export function correct(counters: ScopeCounters, take: Take, correction: Correct
     if (more > 0) takeFromWindow(window, more);
     else if (more < 0) giveBackToWindow(window, correction.takenAtMs, -more);
   } else if (take.measure === 'budget') {
-    const budget = budgetOf(counters, take.id, take.periodStartMs, null);
+    const budget = findBudget(counters, take.id, take.periodStartMs) ?? reopen(counters, take);
+    if (budget === undefined) return;
     budget.heldNanoUsd -= correction.heldNanoUsd;
     budget.spentNanoUsd += correction.spentNanoUsd;
   }
+}
+
+/** A counter that was lost or forgotten. One of a period that has been followed by another serves nobody any more. */
+function reopen(counters: ScopeCounters, { id, periodStartMs }: Take): BudgetCounter | undefined {
+  const isOver = counters.budgets.some((budget) => budget.budgetId === id && budget.periodStartMs > periodStartMs);
+  return isOver ? undefined : addBudget(counters, id, periodStartMs, null);
 }
 
 /** How much of what a call took from a limit would be given back if it ended now without having consumed anything. */

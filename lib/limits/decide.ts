@@ -1,5 +1,5 @@
 import type { Amounts, Clamp } from '../stores/store.ts';
-import { budgetOf, findBudget, type ScopeCounters, windowOf } from './counters.ts';
+import { findBudget, openBudget, type ScopeCounters, windowOf } from './counters.ts';
 import type { AdmissionPlan, PlannedLimit, ScopeId } from './limit.ts';
 import { rollWindow, takeFromWindow, waitForRoom } from './window.ts';
 
@@ -101,7 +101,7 @@ export function take(
     const amount = amountFor(limit, claim, amounts);
     remaining[position] = notNegative((remaining[position] ?? 0) - amount);
     if (limit.measure === 'budget') {
-      budgetOf(scopeCounters, limit.id, limit.periodStartMs, limit.periodEndMs).heldNanoUsd += amount;
+      openBudget(scopeCounters, limit.id, limit, nowMs).heldNanoUsd += amount;
     } else if (limit.measure === 'concurrency') {
       scopeCounters.openHolds += amount;
     } else {

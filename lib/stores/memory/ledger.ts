@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import { createGenerations } from '../../generations.ts';
 import {
-  budgetOf,
   type Correction,
   correct,
   findBudget,
+  openBudget,
   returnable,
   type ScopeCounters,
 } from '../../limits/counters.ts';
@@ -257,7 +257,11 @@ export function createLedger(options: MemoryLedgerOptions): MemoryLedger {
       const open = holds.find(holdId);
       const call = open?.calls.get(callId);
       if (open !== undefined && call !== undefined) {
-        if (call.state !== 'open') return { state: 'already', event: null };
+        if (call.state !== 'open') {
+          // Whoever ends it by a settlement gives its slot back, too.
+          if (call.state === 'replaced') closeCall(open, call, nowMs);
+          return { state: 'already', event: null };
+        }
         const { tokens, costNanoUsd } = call.hold.amounts;
         const counted = { countedTokens: tokens, chargedNanoUsd: 0, heldNanoUsd: costNanoUsd };
         correctAll(call.hold, charge(request, counted, call.hold.atMs), nowMs);
@@ -272,10 +276,14 @@ export function createLedger(options: MemoryLedgerOptions): MemoryLedger {
         return settleLate(abandoned, request, nowMs);
       }
       if (ended === 'ended') return { state: 'already', event: null };
+      if (open !== undefined) {
+        open.calls.set(callId, endedBefore(request.hold));
+        return settleLost(request, nowMs);
+      }
       const charged = ended instanceof Set ? ended : new Set<string>();
       if (charged.has(callId)) return { state: 'already', event: null };
       charged.add(callId);
-      if (open === undefined) holds.rememberEnded(holdId, charged, nowMs);
+      holds.rememberEnded(holdId, charged, nowMs);
       return settleLost(request, nowMs);
     },
 
@@ -292,7 +300,11 @@ export function createLedger(options: MemoryLedgerOptions): MemoryLedger {
         return { state: 'cancelled' };
       }
       const call = open.calls.get(hold.callId);
-      if (call === undefined || call.state === 'ended') return { state: 'already' };
+      if (call === undefined) {
+        open.calls.set(hold.callId, endedBefore(hold));
+        return { state: 'cancelled' };
+      }
+      if (call.state === 'ended') return { state: 'already' };
       if (call.state === 'open') correctAll(call.hold, uncounted(call.hold), nowMs);
       closeCall(open, call, nowMs);
       return { state: 'cancelled' };
@@ -346,12 +358,18 @@ export function createLedger(options: MemoryLedgerOptions): MemoryLedger {
       for (const limit of plan.limits) {
         const counters = scopes.find(limit.scopeId);
         if (limit.measure !== 'budget' || counters === undefined) continue;
-        budgetOf(counters, limit.id, limit.periodStartMs, limit.periodEndMs).spentNanoUsd += event.costNanoUsd;
+        openBudget(counters, limit.id, limit, nowMs).spentNanoUsd += event.costNanoUsd;
       }
       usageLog.append(event);
       return { state: 'recorded' };
     },
   };
+}
+
+/** A call that ended before the ledger heard of its beginning, which may still arrive. */
+function endedBefore(hold: Hold): Call {
+  const { amounts } = hold;
+  return { hold, requested: amounts, outputTokens: null, onAbandoned: 'release', state: 'ended', event: null };
 }
 
 /** The correction after which nothing counts for a call any more. */

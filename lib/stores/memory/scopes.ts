@@ -1,10 +1,16 @@
-import { carryBudget, createCounters, pruneBudgets, type ScopeCounters } from '../../limits/counters.ts';
+import {
+  carryBudget,
+  createCounters,
+  periodRetentionMs,
+  pruneBudgets,
+  type ScopeCounters,
+} from '../../limits/counters.ts';
 import type { ScopeId } from '../../limits/limit.ts';
 import type { BudgetCarry } from '../store.ts';
 
 const dayMs = 86_400_000;
 
-/** How long the counters of a removed key, and of a period that is over, are kept for late settlements. */
+/** How long the counters of a removed key are kept for late settlements. */
 const retentionMs = dayMs;
 
 /** The counters of every known scope. */
@@ -34,8 +40,8 @@ export function createScopes(): Scopes {
       const counters = scopes.get(scopeId) ?? createCounters(scopeId, revision);
       scopes.set(scopeId, counters);
       counters.revision = Math.max(counters.revision, revision);
-      pruneBudgets(counters, nowMs, retentionMs);
       for (const carry of carries) carryBudget(counters, carry);
+      pruneBudgets(counters, nowMs, periodRetentionMs);
     },
     close(scopeId, revision, nowMs) {
       const counters = scopes.get(scopeId) ?? createCounters(scopeId, revision);
