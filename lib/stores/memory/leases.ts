@@ -19,7 +19,7 @@ export interface Leases<T extends Leased> {
   /** Starts or renews a lease. */
   start(leased: T, nowMs: number): void;
   end(leased: T): void;
-  /** The lease that ends first, if it has ended. */
+  /** A lease that has ended: of its length, the one that ended first. */
   expired(nowMs: number): T | undefined;
 }
 
@@ -46,12 +46,16 @@ export function createLeases<T extends Leased>(): Leases<T> {
         queue = { first: undefined, last: undefined };
         queues.set(leased.leaseMs, queue);
       }
-      // After a step of the clock the tail may end later; the list stays in order because nothing ends before its elder.
-      leased.leaseEndsAtMs = Math.max(nowMs + leased.leaseMs, queue.last?.leaseEndsAtMs ?? 0);
-      leased.earlier = queue.last;
-      if (queue.last !== undefined) queue.last.later = leased;
-      else queue.first = leased;
-      queue.last = leased;
+      leased.leaseEndsAtMs = nowMs + leased.leaseMs;
+      let earlier = queue.last;
+      // Only after the clock stepped back do leases end later than one that starts now.
+      while (earlier !== undefined && earlier.leaseEndsAtMs > leased.leaseEndsAtMs) earlier = earlier.earlier;
+      leased.earlier = earlier;
+      leased.later = earlier === undefined ? queue.first : earlier.later;
+      if (earlier === undefined) queue.first = leased;
+      else earlier.later = leased;
+      if (leased.later === undefined) queue.last = leased;
+      else leased.later.earlier = leased;
     },
     end: unlink,
     expired(nowMs) {
