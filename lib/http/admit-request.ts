@@ -7,6 +7,7 @@ import type { Credential, LlmRequest } from './llm-request.ts';
 import { accessRefusal } from './model-access.ts';
 import type { Refusal } from './refusal.ts';
 import type { DescribedRoute } from './route.ts';
+import { rejectionRefusal } from './verify-credential.ts';
 
 /** What became of a request's admission, and how the limits over it stand. */
 export type RequestAdmission =
@@ -54,11 +55,7 @@ function rejudge(llm: LlmRequest, route: DescribedRoute | undefined, { secretHas
     const principal = await principals.findByHash(secretHashes, true);
     if (principal === undefined) return { refused: { kind: 'invalid_key' } };
     const verification = judge(principal, secretHashes, now());
-    if (!verification.valid) {
-      const { reason } = verification;
-      const isUnknown = reason === 'unknown' || reason === 'malformed';
-      return { refused: isUnknown ? { kind: 'invalid_key' } : { kind: 'closed_key', status: reason } };
-    }
+    if (!verification.valid) return { refused: rejectionRefusal(verification.reason) };
     const refused = route && accessRefusal(principal, route);
     if (refused !== undefined) return { refused };
     llm.credential = { principal, notAfterMs: verification.notAfterMs, secretHashes };

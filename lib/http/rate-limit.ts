@@ -10,7 +10,7 @@ import { dialectOf } from './dialect.ts';
 import { createHeldCall, type HeldCall } from './held-call.ts';
 import { findLlmRequest, type LlmRequest } from './llm-request.ts';
 import { answerModelList, asksForModels } from './model-list.ts';
-import { checkMiddlewareOptions, wrongOrder } from './mounting.ts';
+import { checkMiddlewareOptions, warnOnce, wrongOrder } from './mounting.ts';
 import {
   exposedHeaders,
   type HeaderFamily,
@@ -58,7 +58,7 @@ export function rateLimit(options: RateLimitOptions = {}): RequestHandler {
     if (llm.state !== 'authenticated' || credential === undefined) return next();
     if (route === undefined) throw wrongOrder('rateLimit', 'requireModelAccess');
     if (llm.acted.has('rateLimit')) {
-      llm.service.options.logger.warn('rateLimit is mounted twice on one route; it acts once');
+      warnOnce(llm.service.options.logger, 'rateLimit is mounted twice on one route; it acts once');
       return next();
     }
     if (settings.skip(req)) return next();

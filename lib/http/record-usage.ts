@@ -3,7 +3,7 @@ import type { UsageInput } from '../keys/usage-input.ts';
 import { askForUsage } from './asked-usage.ts';
 import { findLlmRequest } from './llm-request.ts';
 import { meterResponse } from './metered-response.ts';
-import { checkMiddlewareOptions, wrongOrder } from './mounting.ts';
+import { checkMiddlewareOptions, warnOnce, wrongOrder } from './mounting.ts';
 
 export interface RecordUsageOptions {
   /**
@@ -51,7 +51,7 @@ export function recordUsage(options: RecordUsageOptions = {}): RequestHandler {
     if (llm.route === undefined) return next(wrongOrder('recordUsage', 'requireModelAccess'));
     if (llm.call === undefined) return next(wrongOrder('recordUsage', 'rateLimit'));
     if (llm.acted.has('recordUsage')) {
-      llm.service.options.logger.warn('recordUsage is mounted twice on one route; it acts once');
+      warnOnce(llm.service.options.logger, 'recordUsage is mounted twice on one route; it acts once');
       return next();
     }
     llm.acted.add('recordUsage');

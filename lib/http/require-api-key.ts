@@ -1,16 +1,16 @@
 import { randomUUID } from 'node:crypto';
 import type { Request, RequestHandler, Response } from 'express';
-import { StoreUnavailableError } from '../errors.ts';
 import { type Internals, internalsOf } from '../keys/internals.ts';
 import type { VirtualKeys } from '../keys/virtual-keys.ts';
 import { asyncHandler } from './async-handler.ts';
 import { exposeContext } from './context.ts';
 import { type CredentialSource, readCredential, removeCredential } from './credentials.ts';
 import { attachLlmRequest, type Credential, findLlmRequest, type LlmState } from './llm-request.ts';
-import { checkMiddlewareOptions } from './mounting.ts';
+import { checkMiddlewareOptions, warnOnce } from './mounting.ts';
 import type { Refusal } from './refusal.ts';
 import { identifyResponse, refuse } from './refuse.ts';
 import { readRequestPath } from './request-path.ts';
+import { verifyCredential } from './verify-credential.ts';
 
 export interface RequireApiKeyOptions {
   keys: VirtualKeys;
@@ -24,11 +24,24 @@ export interface RequireApiKeyOptions {
   keepCredentials?: boolean | undefined;
   /** Asks the store at each request: without `rateLimit`, a revoked key is otherwise good for `cacheMs`. @defaultValue false */
   fresh?: boolean | undefined;
+  /** The address of the client, for `allowedIps` and for noticing guesses. @defaultValue `req.ip` */
+  clientAddress?: ((req: Request) => string | undefined) | undefined;
   /** Hands refusals to `next` as errors. @defaultValue false */
   failWithError?: boolean | undefined;
 }
 
-export const apiKeyOptions = ['keys', 'getSecret', 'skip', 'optional', 'keepCredentials', 'fresh', 'failWithError'];
+export const apiKeyOptions = [
+  'keys',
+  'getSecret',
+  'skip',
+  'optional',
+  'keepCredentials',
+  'fresh',
+  'clientAddress',
+  'failWithError',
+];
+const untrustedProxy =
+  'X-Forwarded-For arrives and "trust proxy" is off: all clients of the proxy count as one address (see Express, behind proxies)';
 const clientRequestId = /^[\w.-]{1,128}$/;
 
 /**
@@ -44,7 +57,14 @@ export function requireApiKey(options: RequireApiKeyOptions): RequestHandler {
   const { optional = false, keepCredentials = false, fresh = false, failWithError } = options;
   const isOurs = (text: string) => service.secrets.read(text) !== 'foreign';
   const find = options.getSecret === undefined ? findInHeaders : findBy(options.getSecret);
-  let hasWarned = false;
+
+  function addressOf(req: Request): string | undefined {
+    if (options.clientAddress !== undefined) return options.clientAddress(req);
+    if (req.headers['x-forwarded-for'] !== undefined && !req.app.get('trust proxy')) {
+      warnOnce(service.options.logger, untrustedProxy);
+    }
+    return req.ip;
+  }
 
   function findInHeaders(req: Request): Found {
     return { ...readCredential(req, isOurs), removable: !keepCredentials };
@@ -52,8 +72,7 @@ export function requireApiKey(options: RequireApiKeyOptions): RequestHandler {
 
   return asyncHandler(async function requireApiKey(req, res, next) {
     if (findLlmRequest(req) !== undefined) {
-      if (!hasWarned) service.options.logger.warn('requireApiKey is mounted twice on one route; it acts once');
-      hasWarned = true;
+      warnOnce(service.options.logger, 'requireApiKey is mounted twice on one route; it acts once');
       next();
       return;
     }
@@ -70,7 +89,7 @@ export function requireApiKey(options: RequireApiKeyOptions): RequestHandler {
     if (found.kind === 'missing') return optional ? enter('anonymous') : refused({ kind: 'missing_key' });
     if (found.kind === 'invalid') return refused({ kind: 'invalid_key' });
     if (found.kind === 'ambiguous') return refused({ kind: 'ambiguous_key' });
-    const verified = await verify(service, found.secret, fresh);
+    const verified = await verifyCredential(service, found.secret, { fresh, address: addressOf(req) });
     if ('refusal' in verified) return refused(verified.refusal);
     if (found.removable) removeCredential(req as CredentialSource, found);
     enter('authenticated', verified.credential);
@@ -85,26 +104,6 @@ function findBy(getSecret: (req: Request) => string | undefined): (req: Request)
     if (secret === undefined || secret === '') return { kind: 'missing', removable: false };
     return { kind: 'found', secret, places: [], removable: false };
   };
-}
-
-async function verify(
-  service: Internals,
-  secret: string,
-  fresh: boolean,
-): Promise<{ readonly credential: Credential } | { readonly refusal: Refusal }> {
-  try {
-    const verification = await service.verify(secret, fresh);
-    if (verification.valid) {
-      const { principal, notAfterMs } = verification;
-      return { credential: { principal, notAfterMs, secretHashes: service.secrets.candidateHashes(secret) } };
-    }
-    const { reason } = verification;
-    const isUnknown = reason === 'unknown' || reason === 'malformed';
-    return { refusal: isUnknown ? { kind: 'invalid_key' } : { kind: 'closed_key', status: reason } };
-  } catch (error) {
-    if (error instanceof StoreUnavailableError) return { refusal: { kind: 'store_down' } };
-    throw error;
-  }
 }
 
 function attach(

@@ -3,7 +3,7 @@ import { asyncHandler } from './async-handler.ts';
 import { describeRequest, type RequestDescription } from './describe-request.ts';
 import { findLlmRequest, type LlmRequest } from './llm-request.ts';
 import { accessRefusal } from './model-access.ts';
-import { checkMiddlewareOptions, wrongOrder } from './mounting.ts';
+import { checkMiddlewareOptions, warnOnce, wrongOrder } from './mounting.ts';
 import type { Refusal } from './refusal.ts';
 import { refuse } from './refuse.ts';
 import { jsonBody, replaceBody } from './request-body.ts';
@@ -76,7 +76,7 @@ export function requireModelAccess(options: RequireModelAccessOptions = {}): Req
     if (llm === undefined) throw wrongOrder('requireModelAccess', 'requireApiKey');
     if (llm.state !== 'authenticated') return next();
     if (llm.acted.has('requireModelAccess')) {
-      llm.service.options.logger.warn('requireModelAccess is mounted twice on one route; it acts once');
+      warnOnce(llm.service.options.logger, 'requireModelAccess is mounted twice on one route; it acts once');
       return next();
     }
     llm.acted.add('requireModelAccess');

@@ -9,6 +9,7 @@ import { createBalances } from './balances.ts';
 import { createDirectAdmissions } from './direct-admissions.ts';
 import { createEvents } from './events.ts';
 import { createExternalUsage } from './external-usage.ts';
+import { createGuessing } from './guessing.ts';
 import { createHooks } from './hooks.ts';
 import { attachInternals } from './internals.ts';
 import { createKeyCommands } from './key-commands.ts';
@@ -162,5 +163,5 @@ export function createVirtualKeys(given: CreateVirtualKeysOptions): VirtualKeys 
       leaveStore();
     },
   };
-  return attachInternals(service, { ...context, verify, admissions, settlements });
+  return attachInternals(service, { ...context, verify, admissions, settlements, guessing: createGuessing(now) });
 }

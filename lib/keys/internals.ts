@@ -1,4 +1,5 @@
 import type { Admissions } from './admissions.ts';
+import type { Guessing } from './guessing.ts';
 import type { ServiceContext } from './service-context.ts';
 import type { Settlements } from './settlements.ts';
 import type { Verification } from './verification.ts';
@@ -9,6 +10,7 @@ export interface Internals extends ServiceContext {
   readonly verify: (secret: string, fresh?: boolean) => Promise<Verification>;
   readonly admissions: Admissions;
   readonly settlements: Settlements;
+  readonly guessing: Guessing;
 }
 
 // Registered, so that the ESM and the CommonJS copy of the package understand each other's services.

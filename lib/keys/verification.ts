@@ -11,6 +11,8 @@ export type Verification =
       readonly principal: Principal;
       /** From this moment on the secret is no longer good: the key expires, or the grace of the secret ends. */
       readonly notAfterMs: number | null;
+      /** What the secret may be stored under; the key is found by them again. */
+      readonly secretHashes: readonly string[];
     }
   | { readonly valid: false; readonly reason: Rejection };
 
@@ -39,5 +41,5 @@ export function judge(principal: Principal, secretHashes: readonly string[], now
   const status = keyStatus(principal.key, nowMs);
   if (status !== 'active') return { valid: false, reason: status };
   const ends = [expiresAtMs, isPrevious ? previousSecret.endsAtMs : null].filter((end) => end !== null);
-  return { valid: true, principal, notAfterMs: ends.length === 0 ? null : Math.min(...ends) };
+  return { valid: true, principal, notAfterMs: ends.length === 0 ? null : Math.min(...ends), secretHashes };
 }

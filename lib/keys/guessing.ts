@@ -1,0 +1,39 @@
+import { createGenerations } from '../generations.ts';
+
+/** So many secrets that nobody has may come from one address at once, … */
+const burst = 20;
+/** … and then one more each so often. */
+const leakMs = 3000;
+const maxAddresses = 100_000;
+
+/**
+ * Notices guessing: secrets that are well-formed and belong to nobody, by the address they come from. It refuses no good
+ * key: many callers share the address of a proxy.
+ */
+export interface Guessing {
+  /** Counts a wrong secret. Answers for how long another one comes too early; 0 while there were few. */
+  count(address: string): number;
+}
+
+interface Level {
+  guesses: number;
+  atMs: number;
+}
+
+export function createGuessing(now: () => number): Guessing {
+  const levels = createGenerations<Level>({ maxSize: maxAddresses });
+  return {
+    count(address) {
+      const nowMs = now();
+      const level = levels.get(address) ?? { guesses: 0, atMs: nowMs };
+      level.guesses = Math.max(0, level.guesses - Math.max(0, nowMs - level.atMs) / leakMs);
+      level.atMs = nowMs;
+      levels.set(address, level, nowMs);
+      const tooMany = level.guesses + 1 - burst;
+      // Refused guesses are not counted: who stops guessing is soon free again.
+      if (tooMany > 0) return Math.ceil(tooMany * leakMs);
+      level.guesses += 1;
+      return 0;
+    },
+  };
+}
