@@ -56,9 +56,11 @@ export function createSettlements(options: SettlementsOptions): Settlements {
       const priced = consumption.costNanoUsd ?? pricing.costNanoUsd([model, asked], usage);
       const isUnpriced = priced === null && (model ?? asked) !== null;
       const request = { hold, usage, costNanoUsd: priced ?? 0, source, model: asked ?? model };
-      const result = await retries.run(() => answered(store.settle(request)));
-      tell(result, consumption, isUnpriced);
-      return result;
+      return retries.run(async () => {
+        const result = await answered(store.settle(request));
+        tell(result, consumption, isUnpriced);
+        return result;
+      });
     },
     async cancel(hold) {
       await retries.run(() => answered(store.cancel(hold)));
