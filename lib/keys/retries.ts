@@ -26,6 +26,12 @@ export function createRetries({ logger, now }: { logger: Logger; now: () => numb
     pending.add(tracked);
   }
 
+  function repeatLater(act: () => unknown): Promise<void> | undefined {
+    if (pending.size <= maxPending) return repeat(act);
+    logger.error('Too many settlements wait for the store; one was dropped and its hold ends by its lease');
+    return undefined;
+  }
+
   async function repeat(act: () => unknown): Promise<void> {
     const giveUpAtMs = now() + giveUpAfterMs;
     for (let delayMs = firstDelayMs; now() < giveUpAtMs; delayMs = Math.min(delayMs * 2, longestDelayMs)) {
@@ -41,21 +47,19 @@ export function createRetries({ logger, now }: { logger: Logger; now: () => numb
   }
 
   return {
-    async run(act) {
+    run(act) {
       const first = (async () => act())();
-      track(first);
-      try {
-        return await first;
-      } catch (error) {
-        if (!(error instanceof StoreUnavailableError)) throw error;
-        if (pending.size < maxPending) track(repeat(act));
-        else logger.error('Too many settlements wait for the store; one was dropped and its hold ends by its lease');
-        throw error;
-      }
+      track(first.catch((error) => (error instanceof StoreUnavailableError ? repeatLater(act) : undefined)));
+      return first;
     },
     async settled(timeoutMs) {
-      const timeout = pause(timeoutMs);
+      let timer: NodeJS.Timeout | undefined;
+      // Keeps the process alive, which the pauses between repetitions do not.
+      const timeout = new Promise<void>((resolve) => {
+        timer = setTimeout(resolve, timeoutMs);
+      });
       await Promise.race([Promise.all(pending), timeout]);
+      clearTimeout(timer);
     },
   };
 }

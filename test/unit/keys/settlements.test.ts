@@ -1,0 +1,152 @@
+import assert from 'node:assert/strict';
+import { StoreUnavailableError } from '../../../lib/errors.ts';
+import { createRetries } from '../../../lib/keys/retries.ts';
+import { memoryStore } from '../../../lib/stores/memory/memory-store.ts';
+import type { SettleRequest } from '../../../lib/stores/store.ts';
+import { admittedHold, call, createKey, storeWith, testLog, testService } from '../../support/service.ts';
+
+const unavailable = { code: 'store_unavailable', status: 503 };
+
+/** A service on a store that settles and cancels only while it is up. */
+function failingService() {
+  const store = memoryStore();
+  const state = { isUp: false, settlements: [] as SettleRequest[] };
+  const whileUp = <T>(act: () => T): T => {
+    if (!state.isUp) throw new StoreUnavailableError();
+    return act();
+  };
+  const service = testService({
+    store: storeWith(store, {
+      settle: async (request) => {
+        state.settlements.push(request);
+        return whileUp(() => store.settle(request));
+      },
+      cancel: async (hold) => whileUp(() => store.cancel(hold)),
+    }),
+  });
+  return { ...service, state };
+}
+
+describe('createVirtualKeys: settle and close', () => {
+  it('settles exactly once what could not be settled while the store was down, and tells of it then', async () => {
+    const { keys, state } = failingService();
+    const { key } = await createKey({ keys }, { maxBudget: 5 });
+    const hold = admittedHold(await keys.admit(call(key.id, { costUsd: 1 })));
+    const recorded: unknown[] = [];
+    keys.on('usage.recorded', ({ holdId, costUsd }) => recorded.push({ holdId, costUsd }));
+    await assert.rejects(keys.settle(hold, { inputTokens: 9, costUsd: 2 }), unavailable);
+    await assert.rejects(keys.settle(hold, { inputTokens: 9, costUsd: 2 }), unavailable);
+    state.isUp = true;
+    await keys.close();
+    assert.equal(state.settlements.length, 4);
+    assert.deepEqual(recorded, [{ holdId: hold.holdId, costUsd: 2 }]);
+    const { spend, held, openRequests } = await keys.balance(key.id);
+    assert.deepEqual({ spend, held, openRequests }, { spend: 2, held: 0, openRequests: 0 });
+  });
+
+  it('cancels in the background what could not be cancelled while the store was down', async () => {
+    const { keys, state } = failingService();
+    const { key } = await createKey({ keys }, { maxParallelRequests: 1 });
+    await assert.rejects(keys.cancel(admittedHold(await keys.admit(call(key.id)))), unavailable);
+    state.isUp = true;
+    await keys.close();
+    assert.equal((await keys.admit(call(key.id))).admitted, true);
+  });
+
+  it('waits when it closes for settlements that have begun, and not for holds that are open', async () => {
+    const store = memoryStore();
+    let answer = () => {};
+    const answered = new Promise<void>((resolve) => {
+      answer = resolve;
+    });
+    const service = testService({
+      storeTimeoutMs: 60_000,
+      store: storeWith(store, {
+        settle: async (request) => {
+          await answered;
+          return store.settle(request);
+        },
+      }),
+    });
+    const { keys } = service;
+    const { key } = await createKey(service);
+    const [settling] = [admittedHold(await keys.admit(call(key.id))), await keys.admit(call(key.id))];
+    const order: string[] = [];
+    const settled = keys.settle(settling, {}).then(() => order.push('settled'));
+    const closed = keys.close().then(() => order.push('closed'));
+    answer();
+    await Promise.all([settled, closed]);
+    assert.deepEqual(order, ['settled', 'closed']);
+  });
+
+  it('waits as well for the repetition of a settlement that fails while it closes', async () => {
+    const { keys, state } = failingService();
+    const { key } = await createKey({ keys });
+    const hold = admittedHold(await keys.admit(call(key.id)));
+    const settled = keys.settle(hold, { costUsd: 2 });
+    const closed = keys.close();
+    await assert.rejects(settled, unavailable);
+    state.isUp = true;
+    await closed;
+    assert.equal((await keys.get(key.id)).spend, 2);
+  });
+
+  it('waits no longer than it was told, and takes only a time that can be waited', async () => {
+    const store = memoryStore();
+    const service = testService({
+      storeTimeoutMs: 60_000,
+      store: storeWith(store, { settle: () => new Promise(() => undefined) }),
+    });
+    const { key } = await createKey(service);
+    void service.keys.settle(admittedHold(await service.keys.admit(call(key.id))), {});
+    await service.keys.close({ timeoutMs: 1 });
+    for (const timeoutMs of [-1, Number.NaN, '5' as unknown as number]) {
+      await assert.rejects(service.keys.close({ timeoutMs }), { code: 'invalid_request', param: 'timeoutMs' });
+    }
+  });
+
+  it('hears no more of the store once it is closed, which stays open for others', async () => {
+    const service = testService();
+    const { key } = await createKey(service);
+    const hold = await service.keys.admit(call(key.id));
+    const heard: object[] = [];
+    service.keys.on('hold.abandoned', (event) => heard.push(event));
+    await service.keys.close();
+    const other = testService({ store: service.store, clock: service.clock });
+    service.clock.advance(120_000);
+    assert.equal((await other.keys.renew(admittedHold(hold))).state, 'ended');
+    assert.deepEqual(heard, []);
+  });
+});
+
+describe('createRetries', () => {
+  it('stops repeating after ten minutes, with a line in the log', async () => {
+    const logger = testLog();
+    let nowMs = 0;
+    let acts = 0;
+    const retries = createRetries({ logger, now: () => nowMs });
+    const act = async () => {
+      acts += 1;
+      nowMs += 5 * 60_000;
+      throw new StoreUnavailableError();
+    };
+    await assert.rejects(retries.run(act), unavailable);
+    await retries.settled(10_000);
+    assert.equal(acts, 3);
+    assert.deepEqual(logger.lines, [
+      'error: A settlement was given up after ten minutes without the store; its hold ends by its lease',
+    ]);
+  });
+
+  it('repeats nothing that fails for a reason of its own', async () => {
+    const retries = createRetries({ logger: testLog(), now: () => 0 });
+    let acts = 0;
+    const failing = retries.run(() => {
+      acts += 1;
+      throw new TypeError('a bug');
+    });
+    await assert.rejects(failing, TypeError);
+    await retries.settled(1000);
+    assert.equal(acts, 1);
+  });
+});
