@@ -70,20 +70,25 @@ export interface Events {
 /** Tells listeners. One that throws is logged, and holds up neither the others nor the request. */
 export function createEvents(logger: Logger): Events {
   const listeners = new Map<KeyEventName, Set<(event: never) => void>>();
+
+  // An async function passes for a listener, and its rejection would end the process.
+  async function tell(listener: (event: unknown) => unknown, name: KeyEventName, event: unknown): Promise<void> {
+    try {
+      await listener(event);
+    } catch (error) {
+      logger.error(`A listener of ${name} threw ${error instanceof Error ? error.name : typeof error}`);
+    }
+  }
+
   return {
     emit(name, event) {
-      for (const listener of listeners.get(name) ?? []) {
-        try {
-          (listener as (event: unknown) => void)(event);
-        } catch (error) {
-          logger.error(`A listener of ${name} threw ${error instanceof Error ? error.name : typeof error}`);
-        }
-      }
+      for (const listener of listeners.get(name) ?? []) void tell(listener as (event: unknown) => unknown, name, event);
     },
     on(name, listener) {
       if (!Object.hasOwn(names, name)) {
         throw new TypeError(`There is no event "${String(name)}"; the events are ${Object.keys(names).join(', ')}`);
       }
+      if (typeof listener !== 'function') throw new TypeError(`The listener of ${name} must be a function`);
       const ofName = listeners.get(name) ?? new Set();
       listeners.set(name, ofName);
       ofName.add(listener);
