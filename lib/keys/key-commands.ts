@@ -72,13 +72,12 @@ export function createKeyCommands(context: ServiceContext) {
     const fields = parseKeyInput(applyDefaults(input, quotas.defaults), now());
     checkMaximums(fields, quotas.maximums, now());
     const secret = secrets.mint();
-    const record = await retrying(AliasTakenError, maxAliasTries, () => insert(fields, secret, actor));
-    const key = await shown(record);
+    const key = await retrying(AliasTakenError, maxAliasTries, () => insert(fields, secret, actor));
     events.emit('key.created', { key });
     return { key, secret };
   }
 
-  async function insert(fields: KeyFields, secret: string, actor: Actor | undefined): Promise<VirtualKeyRecord> {
+  async function insert(fields: KeyFields, secret: string, actor: Actor | undefined): Promise<VirtualKey> {
     const nowMs = now();
     const record: VirtualKeyRecord = {
       ...fields,
@@ -96,11 +95,12 @@ export function createKeyCommands(context: ServiceContext) {
       updatedAtMs: nowMs,
       lastUsedAtMs: null,
     };
-    return hooks.around({ action: 'create', key: await shown(record), before: null, secret }, async () => {
+    const key = await shown(record);
+    return hooks.around({ action: 'create', key, before: null, secret }, async () => {
       const audit = auditEntry('key.created', `key:${record.id}`, actor, null, auditView(record));
       const change = { audit, outbox: hooks.wantsOutbox, fence: true, carries: [] };
       const inserted = await withDeadline(store.insertKey(record, change, { maxActive: maxActive() }));
-      if (inserted.outcome === 'inserted') return inserted.record;
+      if (inserted.outcome === 'inserted') return key;
       if (inserted.outcome === 'owner_limit') throw new OwnerKeyLimitError(maxActive() ?? 0);
       throw new AliasTakenError();
     });
@@ -108,9 +108,12 @@ export function createKeyCommands(context: ServiceContext) {
 
   async function change(id: string, request: ChangeRequest, mutate: Mutation): Promise<Changed> {
     const tries = request.ifVersion === undefined ? maxConflicts : 1;
-    const changed = await retrying(VersionConflictError, tries, () => changeOnce(id, request, mutate));
-    context.forget(`key:${id}`);
-    return changed;
+    try {
+      return await retrying(VersionConflictError, tries, () => changeOnce(id, request, mutate));
+    } finally {
+      // Also after a failure: a change that was not answered in time may have been made.
+      context.forget(`key:${id}`);
+    }
   }
 
   async function changeOnce(id: string, request: ChangeRequest, mutate: Mutation): Promise<Changed> {
@@ -121,7 +124,8 @@ export function createKeyCommands(context: ServiceContext) {
     const nowMs = now();
     const next = { ...current, ...mutate(current, nowMs), version: current.version + 1, updatedAtMs: nowMs };
     const before = await shown(current);
-    const record = await hooks.around({ action, key: await shown(next), before, secret }, async () => {
+    const planned = await shown(next);
+    const record = await hooks.around({ action, key: planned, before, secret }, async () => {
       const fence = mattersForAdmission(current, next);
       const carries = fence ? await withDeadline(carriesOf(store, keyScope(current), keyScope(next), nowMs)) : [];
       const audit = auditEntry(
@@ -135,7 +139,8 @@ export function createKeyCommands(context: ServiceContext) {
       const act: Change = { audit, outbox: hooks.wantsOutbox, fence, carries };
       return updated(await withDeadline(store.updateKey(next, act, { maxActive: maxActive() })));
     });
-    return { before, key: await shown(record) };
+    // The change is made: counters that cannot be read now must not let it look refused, nor lose a new secret.
+    return { before, key: await shown(record).catch(() => planned) };
   }
 
   /** The record of a change that was made; what kept it from being made is thrown. */
