@@ -42,8 +42,19 @@ export function createRecordCache<T>(options: RecordCacheOptions<T>): RecordCach
     const value = await load(name);
     // What comes back after a change was noticed may be from before it: good for this once, not for keeping.
     const entry = { value, readAtMs, valid: changes === changesBefore };
-    if (entry.valid) (value === undefined ? absent : present).set(name, entry, readAtMs);
+    if (!entry.valid) return entry;
+    drop(name);
+    (value === undefined ? absent : present).set(name, entry, readAtMs);
     return entry;
+  }
+
+  /** Whoever still has the entry learns that it is not the latest, as it would not hear of a change any more. */
+  function drop(name: string): void {
+    const entry = present.get(name) ?? absent.get(name);
+    if (entry === undefined) return;
+    entry.valid = false;
+    present.delete(name);
+    absent.delete(name);
   }
 
   return {
@@ -54,19 +65,21 @@ export function createRecordCache<T>(options: RecordCacheOptions<T>): RecordCach
       if (cached !== undefined && isFresh(cached, now(), cacheMs)) return cached;
       const underWay = reading.get(name);
       if (underWay !== undefined) return underWay;
-      const begun = read(name).finally(() => reading.delete(name));
+      const begun = read(name).finally(() => {
+        if (reading.get(name) === begun) reading.delete(name);
+      });
       reading.set(name, begun);
       return begun;
     },
     forget(name) {
       changes += 1;
-      const entry = present.get(name) ?? absent.get(name);
-      if (entry !== undefined) entry.valid = false;
-      present.delete(name);
-      absent.delete(name);
+      // Whoever asks from now on knows of the change, and is not to get what was read before it.
+      reading.delete(name);
+      drop(name);
     },
     forgetAbsent() {
       changes += 1;
+      reading.clear();
       absent.clear();
     },
   };
