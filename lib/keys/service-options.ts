@@ -1,6 +1,7 @@
 import { refuseUnknownOptions } from '../options.ts';
 import type { Clock, Logger, Store } from '../stores/store.ts';
 import type { Unpriced } from '../usage/cost.ts';
+import { isAmountUsd } from '../usage/money.ts';
 import type { PriceBook } from '../usage/pricing.ts';
 import type { Pepper } from './secret.ts';
 
@@ -94,20 +95,23 @@ export function checkServiceOptions(given: CreateVirtualKeysOptions): ServiceOpt
   const where = 'createVirtualKeys';
   if (typeof given !== 'object' || given === null) throw new TypeError(`${where}: give it options, such as { store }`);
   refuseUnknownOptions(where, given, [...Object.keys(defaultValues), ...otherNames]);
-  const { store, prices, onAbandoned, unpriced, clock } = given;
+  const { store, prices, onAbandoned, unpriced, clock, logger } = given;
   if (typeof store?.admit !== 'function' || typeof store.findKey !== 'function') {
     throw new TypeError(`${where}: store must be a store, such as memoryStore()`);
   }
-  if (prices !== undefined && typeof prices.find !== 'function') {
+  if (prices !== undefined && typeof prices?.find !== 'function') {
     throw new TypeError(`${where}: prices must be a price book, such as priceBook({ 'gpt-4o': { … } })`);
   }
   if (onAbandoned !== undefined && onAbandoned !== 'charge' && onAbandoned !== 'release') {
     throw new TypeError(`${where}: onAbandoned must be 'charge' or 'release'`);
   }
-  if (typeof unpriced === 'string' && unpriced !== 'reject' && unpriced !== 'allow') {
-    throw new TypeError(`${where}: unpriced must be 'reject', 'allow' or rates in USD per million tokens`);
+  if (unpriced !== undefined && !isUnpriced(unpriced)) {
+    throw new TypeError(`${where}: unpriced must be 'reject', 'allow' or { inputPerMillion, outputPerMillion } in USD`);
   }
   if (clock !== undefined && typeof clock !== 'function') throw new TypeError(`${where}: clock must be a function`);
+  if (logger !== undefined && (typeof logger?.warn !== 'function' || typeof logger.error !== 'function')) {
+    throw new TypeError(`${where}: logger must have warn and error, as console has`);
+  }
   for (const [option, [least, most]] of Object.entries(ranges)) {
     const value = given[option as keyof CreateVirtualKeysOptions];
     if (value === undefined) continue;
@@ -117,4 +121,15 @@ export function checkServiceOptions(given: CreateVirtualKeysOptions): ServiceOpt
   }
   const defined = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
   return { ...defaultValues, ...defined, store };
+}
+
+function isUnpriced(value: unknown): value is Unpriced {
+  if (value === 'reject' || value === 'allow') return true;
+  if (typeof value !== 'object' || value === null) return false;
+  const { inputPerMillion, outputPerMillion, ...others }: { [field: string]: unknown } = { ...value };
+  return isRate(inputPerMillion) && isRate(outputPerMillion) && Object.keys(others).length === 0;
+}
+
+function isRate(value: unknown): boolean {
+  return typeof value === 'number' && isAmountUsd(value);
 }
