@@ -1,6 +1,7 @@
 import { InvalidRequestError, KeyNotFoundError } from '../errors.ts';
 import { usd } from '../usage/money.ts';
 import type { UsageEvent } from '../usage/usage.ts';
+import { readMoment } from './moment.ts';
 import type { ServiceContext } from './service-context.ts';
 import { shownUsageEvent } from './settlements.ts';
 import { parseUsage, problemsOfName } from './usage-input.ts';
@@ -10,22 +11,21 @@ import type { VirtualKeys } from './virtual-keys.ts';
 export function createExternalUsage(context: ServiceContext): VirtualKeys['recordUsage'] {
   const { store, principals, pricing, events, now, withDeadline } = context;
 
-  return async (input) => {
-    const problems = [...problemsOfName('id', input.id), ...problemsOfName('keyId', input.keyId)];
+  return async ({ id, keyId, at, ...measured }) => {
+    const problems = [...problemsOfName('id', id ?? ''), ...problemsOfName('keyId', keyId ?? '')];
     if (problems.length > 0) throw new InvalidRequestError(problems);
-    const { usage, model, costNanoUsd } = parseUsage(input);
-    const atMs = moment(input.at, now());
-    const principal = await principals.findById(input.keyId);
+    const { usage, model, costNanoUsd } = parseUsage(measured);
+    const atMs = moment(at, now());
+    const principal = await principals.findById(keyId);
     if (principal === undefined) throw new KeyNotFoundError();
 
     const priced = costNanoUsd ?? pricing.costNanoUsd([model], usage);
-    if (priced === null && model !== null) events.emit('usage.unpriced', { keyId: input.keyId, model });
     const { ownerId, teamId } = principal.key;
     const event: UsageEvent = {
       ...usage,
-      holdId: `external:${input.id}`,
+      holdId: `external:${id}`,
       callId: '',
-      keyId: input.keyId,
+      keyId,
       ownerId,
       teamId,
       model,
@@ -36,15 +36,22 @@ export function createExternalUsage(context: ServiceContext): VirtualKeys['recor
       atMs,
       trace: null,
     };
-    const { state } = await withDeadline(store.record(event, principal.planFor(model, atMs)));
-    if (state === 'recorded') events.emit('usage.recorded', shownUsageEvent(event));
+    // A plan without a model has no budgets, and what was spent counts whatever it was spent on.
+    const plan = principal.planFor(model ?? '', atMs);
+    const { state } = await withDeadline(store.record(event, plan));
+    if (state === 'recorded') {
+      if (priced === null && model !== null) events.emit('usage.unpriced', { keyId, model });
+      events.emit('usage.recorded', shownUsageEvent(event));
+    }
     return { state, costUsd: usd(event.costNanoUsd) };
   };
 }
 
 function moment(at: string | number | Date | undefined, nowMs: number): number {
   if (at === undefined) return nowMs;
-  const atMs = new Date(at).getTime();
-  if (Number.isFinite(atMs) && atMs >= 0 && atMs <= nowMs) return atMs;
-  throw new InvalidRequestError([{ field: 'at', message: 'must be a moment in the past' }]);
+  const atMs = readMoment(at);
+  if (atMs !== undefined && atMs <= nowMs) return atMs;
+  throw new InvalidRequestError([
+    { field: 'at', message: 'must be a moment in the past: ISO 8601 with a time zone, epoch milliseconds or a Date' },
+  ]);
 }

@@ -22,11 +22,18 @@ export interface ParsedUsage {
 
 const maxNameLength = 256;
 
-/** @throws InvalidRequestError naming every count, cost or name that cannot be true */
+/** @throws InvalidRequestError naming every count, cost or name that cannot be true, and every field that is not known */
 export function parseUsage(input: UsageInput): ParsedUsage {
-  const { model = null, inputTokens = 0, outputTokens = 0, cacheReadTokens = 0, cacheWriteTokens = 0, costUsd } = input;
+  if (typeof input !== 'object' || input === null) {
+    throw new InvalidRequestError([
+      { field: 'usage', message: 'must be an object such as { inputTokens, outputTokens }' },
+    ]);
+  }
+  const { model = null, inputTokens = 0, outputTokens = 0, cacheReadTokens = 0, cacheWriteTokens = 0, ...rest } = input;
+  const { costUsd, ...unknown } = rest;
   const usage = { inputTokens, outputTokens, cacheReadTokens, cacheWriteTokens };
-  const problems: Problem[] = [];
+  // A misnamed count would pass for 0.
+  const problems: Problem[] = Object.keys(unknown).map((field) => ({ field, message: 'is not known' }));
   for (const [field, count] of Object.entries(usage)) {
     if (!Number.isInteger(count) || count < 0 || count > maxTokenCount) {
       problems.push({ field, message: `must be a whole number from 0 to ${maxTokenCount}` });
