@@ -104,12 +104,13 @@ export function createAdmissions(options: AdmissionsOptions): Admissions {
     ids: { readonly holdId: string; readonly callId: string },
     send: (request: PlannedRequest) => Answer<AdmitVerdict>,
   ): Promise<AdmissionOutcome<R>> {
-    const mintedAtMs = now();
+    let mintedAtMs = now();
     let current = judged;
     let nowMs = mintedAtMs;
     let wasStale = false;
     let clockCorrections = 0;
     let seedings = 0;
+    let wasTooOld = false;
 
     for (;;) {
       const { principal, notAfterMs } = current;
@@ -153,8 +154,14 @@ export function createAdmissions(options: AdmissionsOptions): Admissions {
           await seed(verdict.scopes, current.principal, nowMs);
           break;
         }
-        case 'id_conflict':
         case 'too_old':
+          // It was minted just now: our clock is far behind, or the process stood still. Nothing was taken under the id.
+          if (wasTooOld) throw new StoreUnavailableError('The clock of the store is unsteady');
+          wasTooOld = true;
+          mintedAtMs = await withDeadline(store.now());
+          nowMs = mintedAtMs;
+          break;
+        case 'id_conflict':
           throw new StoreUnavailableError(`The store refused the admission's id: ${verdict.outcome}`);
       }
     }

@@ -138,6 +138,17 @@ describe('createVirtualKeys: clocks that differ', () => {
     });
   }
 
+  it('admits with a clock that is hours behind the store', async () => {
+    const clock = manualClock();
+    const storeClock = manualClock(clock() + 3 * hourMs);
+    const store = memoryStore();
+    const skewed = storeWith(store, { open: (environment) => store.open({ ...environment, clock: storeClock }) });
+    const service = testService({ store: skewed, clock });
+    const { key } = await createKey(service, { rpmLimit: 1, maxBudget: 5, budgetDuration: 'hourly' });
+    assert.equal((await service.keys.admit(call(key.id, { costUsd: 1 }))).admitted, true);
+    assert.equal((await service.keys.admit(call(key.id, { costUsd: 1 }))).admitted, false);
+  });
+
   it('gives up on a store whose clock never agrees with itself', async () => {
     const store = memoryStore();
     let asked = 0;
