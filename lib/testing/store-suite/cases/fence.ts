@@ -79,6 +79,17 @@ export const fenceCases: readonly StoreCase[] = [
     await createCaller(session, scopeOf(key)).hold();
   }),
 
+  storeCase('store', 'a record below the fence, such as a restored one, stays denied', async (session) => {
+    const { store } = session;
+    const key = await insertKey(session);
+    const revision = key.revision + 10;
+    await createCaller(session, { ...scopeOf(key), revision }).hold();
+    const updated = await store.updateKey(nextVersion(key, { rpmLimit: 5 }), sampleChange(), anyNumber);
+    if (updated.outcome !== 'updated') assert.fail(updated.outcome);
+    const caller = createCaller(session, scopeOf(updated.record));
+    assert.deepEqual(await caller.admit(), { outcome: 'stale', scopeId: keyScope, revision });
+  }),
+
   storeCase('store', 'every call judged before a change of a policy is stale', async (session) => {
     const { store, clock } = session;
     const key = scopeOf(await insertKey(session));
