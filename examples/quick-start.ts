@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import express from 'express';
 import {
   createVirtualKeys,
@@ -24,6 +25,8 @@ const { key, secret } = await keys.create({
 
 // Stands for your own handler: whatever answers in the shape of OpenAI, Anthropic or Gemini is metered.
 const yourHandler = createEchoModel();
+// A token of its own where none is set, so that nobody is let in by the absence of one.
+const adminToken = process.env.ADMIN_TOKEN || randomUUID();
 
 const app = express();
 app.use(
@@ -40,11 +43,13 @@ app.use(
   keysRouter({
     keys,
     authorize: (req) =>
-      req.get('authorization') === `Bearer ${process.env.ADMIN_TOKEN}` ? { actorId: 'ops', role: 'admin' } : undefined,
+      req.get('authorization') === `Bearer ${adminToken}` ? { actorId: 'ops', role: 'admin' } : undefined,
   }),
 );
 app.use(llmErrorHandler());
 
-app.listen(Number(process.env.PORT ?? 3000), () => {
+app.listen(Number(process.env.PORT ?? 3000), (error) => {
+  if (error) throw error;
   console.log(`${key.name} may use ${key.models.join(', ')}; its secret is shown this once: ${secret}`);
+  console.log(`The admin token of /api-keys: ${adminToken}`);
 });
