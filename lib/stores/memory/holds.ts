@@ -11,6 +11,8 @@ export interface Call {
   readonly hold: Hold;
   readonly requested: Amounts;
   readonly outputTokens: number | null;
+  /** As the verdict told it: a repeated admission is told the same. */
+  readonly remaining: readonly number[];
   readonly onAbandoned: AdmitRequest['onAbandoned'];
   /** `replaced`: another call took its place, and it holds nothing but the slot. */
   state: 'open' | 'replaced' | 'ended' | 'abandoned';

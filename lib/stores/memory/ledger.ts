@@ -97,6 +97,7 @@ export function createLedger(options: MemoryLedgerOptions): MemoryLedger {
         hold,
         requested: request.amounts,
         outputTokens,
+        remaining,
         onAbandoned: request.onAbandoned,
         state: 'open',
         event: null,
@@ -115,8 +116,8 @@ export function createLedger(options: MemoryLedgerOptions): MemoryLedger {
     if (tokens !== request.amounts.tokens || costNanoUsd !== request.amounts.costNanoUsd) {
       return { outcome: 'id_conflict' };
     }
-    const remaining = request.plan.limits.map((limit) => limit.limit ?? Infinity);
-    return { outcome: 'admitted', hold: call.hold, outputTokens: call.outputTokens, remaining };
+    const { hold, outputTokens, remaining } = call;
+    return { outcome: 'admitted', hold, outputTokens, remaining };
   }
 
   function refusal(decision: Exclude<Decision, { outcome: 'fits' }>): AdmitVerdict {
@@ -368,8 +369,15 @@ export function createLedger(options: MemoryLedgerOptions): MemoryLedger {
 
 /** A call that ended before the ledger heard of its beginning, which may still arrive. */
 function endedBefore(hold: Hold): Call {
-  const { amounts } = hold;
-  return { hold, requested: amounts, outputTokens: null, onAbandoned: 'release', state: 'ended', event: null };
+  return {
+    hold,
+    requested: hold.amounts,
+    outputTokens: null,
+    remaining: [],
+    onAbandoned: 'release',
+    state: 'ended',
+    event: null,
+  };
 }
 
 /** The correction after which nothing counts for a call any more. */

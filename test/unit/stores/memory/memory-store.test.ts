@@ -1,0 +1,139 @@
+import assert from 'node:assert/strict';
+import { type MemoryStoreOptions, memoryStore } from '../../../../lib/stores/memory/memory-store.ts';
+import type { StoreNotice } from '../../../../lib/stores/store.ts';
+import { createKnownCaller, keyWith } from '../../../../lib/testing/store-suite/caller.ts';
+import {
+  anyNumber,
+  nextVersion,
+  sampleAudit,
+  sampleChange,
+  sampleKey,
+  samplePolicy,
+} from '../../../../lib/testing/store-suite/sample-records.ts';
+import type { Session } from '../../../../lib/testing/store-suite/store-case.ts';
+import { createTestClock } from '../../../../lib/testing/store-suite/test-clock.ts';
+
+function openStore(options?: MemoryStoreOptions): Session {
+  const store = memoryStore(options);
+  const clock = createTestClock();
+  const notices: StoreNotice[] = [];
+  store.open({ clock: clock.now, logger: console, onNotice: (notice) => notices.push(notice) });
+  return { store, clock, notices };
+}
+
+describe('memoryStore', () => {
+  it('refuses options that it does not have, and sizes that are none', () => {
+    const unknown = { maxEvents: 5 } as MemoryStoreOptions;
+    assert.throws(() => memoryStore(unknown), {
+      name: 'TypeError',
+      message: /"maxEvents" is no option.*maxUsageEvents/,
+    });
+    for (const maxAuditRows of [0, 9, -1, 10.5, Number.NaN, Infinity]) {
+      assert.throws(() => memoryStore({ maxAuditRows }), { name: 'TypeError', message: /maxAuditRows/ });
+    }
+    assert.doesNotThrow(() => memoryStore({ maxAuditRows: 10, maxUsageSums: undefined }));
+  });
+
+  it('tells everybody who opened it of each change, until they close', async () => {
+    const { store, clock, notices } = openStore();
+    const others: StoreNotice[] = [];
+    const close = store.open({ logger: console, onNotice: (notice) => others.push(notice) });
+    const key = sampleKey(clock.now(), { id: 'a' });
+    const revision = clock.now() * 1000;
+    await store.insertKey(key, sampleChange(), anyNumber);
+    await store.updateKey(nextVersion(key, { name: 'b' }), sampleChange({ fence: false }), anyNumber);
+    close();
+    await store.deleteKey('a', 2, sampleChange());
+    await store.putPolicy('team:red', samplePolicy(clock.now()), sampleChange());
+    const first = { type: 'changed', scopeId: 'key:a', revision } as const;
+    assert.deepEqual(others, [first, first]);
+    assert.deepEqual(notices, [
+      first,
+      first,
+      { ...first, revision: revision + 1 },
+      { type: 'changed', scopeId: 'team:red', revision },
+    ]);
+  });
+
+  it('answers the hot calls at once', async () => {
+    const session = openStore();
+    const caller = await createKnownCaller(session, keyWith());
+    const verdict = session.store.admit(caller.admitRequest());
+    assert.equal(verdict instanceof Promise, false);
+  });
+
+  it('answers a repeated admission as it did at first', async () => {
+    const session = openStore();
+    const caller = await createKnownCaller(session, keyWith({ rpmLimit: 9, tpmLimit: 100 }));
+    const request = caller.admitRequest({ tokens: 30 });
+    const first = await session.store.admit(request);
+    await caller.hold({ tokens: 30 });
+    assert.deepEqual(await session.store.admit(request), first);
+  });
+
+  it('keeps the latest usage events, and sums them all', async () => {
+    const session = openStore({ maxUsageEvents: 10 });
+    const caller = await createKnownCaller(session, keyWith());
+    for (let call = 0; call < 95; call += 1) {
+      await caller.settle(await caller.hold({ trace: `${call}` }), { costUsd: 0.1 });
+    }
+    const { events, cursor } = await session.store.usageEvents(null, 1000);
+    assert.ok(events.length >= 10 && events.length < 20);
+    assert.deepEqual([events.at(-1)?.trace, cursor], ['94', '95']);
+    const [row] = await session.store.usage({ groupBy: [] });
+    assert.deepEqual([row?.requests, row?.costNanoUsd], [95, 9_500_000_000]);
+    assert.deepEqual((await session.store.usageEvents('3', 1)).events, events.slice(0, 1));
+  });
+
+  it('drops the oldest sums when there are too many', async () => {
+    const session = openStore({ maxUsageSums: 10 });
+    const caller = await createKnownCaller(session, keyWith());
+    for (let model = 0; model < 35; model += 1) await caller.settle(await caller.hold({ model: `m${model}` }));
+    const rows = await session.store.usage({ groupBy: ['model'] });
+    assert.ok(rows.length <= 10);
+    assert.ok(rows.some(({ group }) => group.model === 'm34'));
+  });
+
+  it('counts models beyond a thousand names as one', async () => {
+    const session = openStore();
+    const caller = await createKnownCaller(session, keyWith());
+    for (let model = 0; model < 1010; model += 1) await caller.settle(await caller.hold({ model: `m${model}` }));
+    const rows = await session.store.usage({ groupBy: ['model'] });
+    assert.equal(rows.length, 1001);
+    assert.equal(rows.find(({ group }) => group.model === 'other')?.requests, 10);
+  });
+
+  it('keeps the latest audit rows', async () => {
+    const { store } = openStore({ maxAuditRows: 10 });
+    for (let row = 0; row < 95; row += 1) await store.appendAudit(sampleAudit({ id: `${row}` }));
+    const { items, total } = await store.listAudit({}, { limit: 5 });
+    assert.ok(total >= 10 && total < 20);
+    assert.deepEqual(
+      items.map(({ id }) => id),
+      ['94', '93', '92', '91', '90'],
+    );
+  });
+
+  it('remembers the latest ended holds at least', async () => {
+    const session = openStore({ maxEndedHolds: 20 });
+    const caller = await createKnownCaller(session, keyWith());
+    const holds = [];
+    for (let call = 0; call < 30; call += 1) {
+      const hold = await caller.hold();
+      await caller.settle(hold);
+      holds.push(hold);
+    }
+    for (const { holdId } of holds.slice(-10))
+      assert.deepEqual(await caller.admit({ holdId }), { outcome: 'hold_ended' });
+  });
+
+  it('forgets a deleted key a day later, when another is deleted', async () => {
+    const { store, clock } = openStore();
+    for (const id of ['a', 'b']) await store.insertKey(sampleKey(clock.now(), { id }), sampleChange(), anyNumber);
+    await store.deleteKey('a', 1, sampleChange());
+    assert.equal((await store.balances(['key:a'])).length, 1);
+    clock.advance(86_400_001);
+    await store.deleteKey('b', 1, sampleChange());
+    assert.equal((await store.balances(['key:a'])).length, 0);
+  });
+});
