@@ -109,6 +109,12 @@ export function createLedger(options: MemoryLedgerOptions): MemoryLedger {
     notify({ type: 'clock_jump', scopeId, limitId });
   }
 
+  /** Whoever comes first after a step of the clock tells of it: an admission, a settlement or a look at the balances. */
+  function roll({ scopeId, windows }: ScopeCounters, limitId: string, nowMs: number): void {
+    const window = windows.get(limitId);
+    if (window !== undefined && rollWindow(window, nowMs)) onClockJump(scopeId, limitId);
+  }
+
   /** A verdict that was given before, for the same id and amounts. */
   function repeated(call: Call | undefined, request: AdmitRequest | ExtendRequest): AdmitVerdict {
     if (call === undefined || call.state === 'ended') return { outcome: 'hold_ended' };
@@ -137,6 +143,7 @@ export function createLedger(options: MemoryLedgerOptions): MemoryLedger {
         (other) => other.scopeId === scopeId && other.id === id && other.periodStartMs === periodStartMs,
       );
       if (counters === undefined || taken === undefined) return 0;
+      roll(counters, id, nowMs);
       return returnable(counters, taken, uncounted(call.hold), nowMs);
     });
   }
@@ -145,7 +152,9 @@ export function createLedger(options: MemoryLedgerOptions): MemoryLedger {
     for (const taken of hold.takes) {
       const counters = scopes.find(taken.scopeId);
       // A scope that the ledger has lost opens with what the usage record says, this call included.
-      if (counters !== undefined) correct(counters, taken, correction, nowMs);
+      if (counters === undefined) continue;
+      roll(counters, taken.id, nowMs);
+      correct(counters, taken, correction, nowMs);
     }
   }
 
@@ -324,7 +333,10 @@ export function createLedger(options: MemoryLedgerOptions): MemoryLedger {
 
     balance(scopeId) {
       const counters = scopes.find(scopeId);
-      return counters && balanceOf(counters, now());
+      if (counters === undefined) return undefined;
+      const nowMs = now();
+      for (const limitId of counters.windows.keys()) roll(counters, limitId, nowMs);
+      return balanceOf(counters);
     },
 
     adjust({ id, scopeId, budgets, subject }) {
@@ -406,11 +418,9 @@ function charge(
   };
 }
 
-function balanceOf(counters: ScopeCounters, nowMs: number): ScopeBalance {
-  const windows = [...counters.windows.values()].map((window) => {
-    rollWindow(window, nowMs);
-    return { id: window.id, windowMs: window.windowMs, used: window.total };
-  });
+/** Of counters that were rolled. */
+function balanceOf(counters: ScopeCounters): ScopeBalance {
+  const windows = [...counters.windows.values()].map(({ id, windowMs, total }) => ({ id, windowMs, used: total }));
   // A counter that was carried on shows under the period that took it over.
   const budgets = counters.budgets
     .filter(({ movedTo }) => movedTo === null)

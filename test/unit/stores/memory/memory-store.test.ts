@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { type MemoryStoreOptions, memoryStore } from '../../../../lib/stores/memory/memory-store.ts';
 import type { StoreNotice } from '../../../../lib/stores/store.ts';
-import { createKnownCaller, keyWith } from '../../../../lib/testing/store-suite/caller.ts';
+import { createKnownCaller, keyScope, keyWith } from '../../../../lib/testing/store-suite/caller.ts';
 import {
   anyNumber,
   nextVersion,
@@ -69,6 +69,20 @@ describe('memoryStore', () => {
     const first = await session.store.admit(request);
     await caller.hold({ tokens: 30 });
     assert.deepEqual(await session.store.admit(request), first);
+  });
+
+  it('tells of a step of the clock once, whoever notices it first', async () => {
+    for (const noticing of ['settle', 'balances'] as const) {
+      const session = openStore();
+      const { store, clock, notices } = session;
+      const caller = await createKnownCaller(session, keyWith({ tpmLimit: 100 }));
+      const hold = await caller.hold({ tokens: 30 });
+      clock.advance(-3_600_000);
+      if (noticing === 'settle') await caller.settle(hold, { outputTokens: 30 });
+      else await store.balances([keyScope]);
+      await caller.hold({ tokens: 1 });
+      assert.deepEqual(notices, [{ type: 'clock_jump', scopeId: keyScope, limitId: 'tpm' }], noticing);
+    }
   });
 
   it('keeps the latest usage events, and sums them all', async () => {
