@@ -1,0 +1,148 @@
+import { randomUUID } from 'node:crypto';
+import { createGenerations } from '../../generations.ts';
+import { returnable } from '../../limits/counters.ts';
+import { type Claim, type Decision, decide, take } from '../../limits/decide.ts';
+import type { AdmissionPlan } from '../../limits/limit.ts';
+import type { AdmitRequest, AdmitVerdict, ExtendRequest, Hold, Ledger } from '../store.ts';
+import { type Counting, uncounted } from './counting.ts';
+import type { Call, Holds } from './holds.ts';
+
+/** An admission that was minted longer ago could be a repetition of one whose end is forgotten. */
+const oldestAdmissionMs = 5 * 60_000;
+const dayMs = 86_400_000;
+
+/** Lets calls in, or says why not. */
+export interface Admitting {
+  admit(request: AdmitRequest, nowMs: number): AdmitVerdict;
+  extend(request: ExtendRequest, nowMs: number): AdmitVerdict;
+  seed(seed: Parameters<Ledger['seed']>, nowMs: number): Awaited<ReturnType<Ledger['seed']>>;
+}
+
+export function createAdmitting({ scopes, roll, correctAll, onClockJump }: Counting, holds: Holds): Admitting {
+  const nonces = createGenerations<string>({ maxSize: 10_000, retentionMs: dayMs });
+
+  /** Admits a call into a hold that is open, or is about to be. */
+  function place(
+    request: AdmitRequest | ExtendRequest,
+    call: { holdId: string; callId: string; leaseMs: number; claim: Claim; replaces: Call | undefined },
+    nowMs: number,
+  ): { verdict: AdmitVerdict; call?: Call } {
+    if (nowMs - request.mintedAtMs > oldestAdmissionMs) return { verdict: { outcome: 'too_old' } };
+    const { plan } = request;
+    const counters = plan.scopes.map(({ scopeId }) => scopes.find(scopeId));
+    const { notAfterMs, clamp } = request;
+    const credits = call.replaces && creditsOf(call.replaces, plan, nowMs);
+    const demand = { claim: call.claim, amounts: request.amounts, clamp, notAfterMs, credits };
+    const decision = decide(plan, counters, demand, nowMs, onClockJump);
+    if (decision.outcome !== 'fits') return { verdict: refusal(decision, nowMs) };
+
+    if (call.replaces !== undefined) {
+      correctAll(call.replaces.hold, uncounted(call.replaces.hold), nowMs);
+      call.replaces.state = 'replaced';
+    }
+    take(plan, counters, call.claim, decision.amounts, decision.remaining, nowMs);
+    const hold: Hold = {
+      holdId: call.holdId,
+      callId: call.callId,
+      home: '',
+      subject: request.subject,
+      takes: plan.takes,
+      amounts: decision.amounts,
+      atMs: nowMs,
+      leaseMs: call.leaseMs,
+      trace: request.trace,
+    };
+    const { outputTokens, remaining } = decision;
+    return {
+      verdict: { outcome: 'admitted', hold, outputTokens, remaining },
+      call: {
+        hold,
+        requested: request.amounts,
+        outputTokens,
+        remaining,
+        onAbandoned: request.onAbandoned,
+        state: 'open',
+        event: null,
+      },
+    };
+  }
+
+  /** A verdict that was given before, for the same id and amounts. */
+  function repeated(call: Call | undefined, request: AdmitRequest | ExtendRequest): AdmitVerdict {
+    if (call === undefined || call.state === 'ended') return { outcome: 'hold_ended' };
+    const { tokens, costNanoUsd } = call.requested;
+    if (tokens !== request.amounts.tokens || costNanoUsd !== request.amounts.costNanoUsd) {
+      return { outcome: 'id_conflict' };
+    }
+    const { hold, outputTokens, remaining } = call;
+    return { outcome: 'admitted', hold, outputTokens, remaining };
+  }
+
+  function refusal(decision: Exclude<Decision, { outcome: 'fits' }>, nowMs: number): AdmitVerdict {
+    if (decision.outcome !== 'unseeded') return decision;
+    const unseeded = decision.scopeIds.map((scopeId) => {
+      const nonce = nonces.get(scopeId) ?? randomUUID();
+      nonces.set(scopeId, nonce, nowMs);
+      return { scopeId, nonce };
+    });
+    return { outcome: 'unseeded', scopes: unseeded };
+  }
+
+  function creditsOf(call: Call, plan: AdmissionPlan, nowMs: number): readonly number[] {
+    return plan.takes.map(({ scopeId, id, periodStartMs }) => {
+      const counters = scopes.find(scopeId);
+      const taken = call.hold.takes.find(
+        (other) => other.scopeId === scopeId && other.id === id && other.periodStartMs === periodStartMs,
+      );
+      if (counters === undefined || taken === undefined) return 0;
+      roll(counters, id, nowMs);
+      return returnable(counters, taken, uncounted(call.hold), nowMs);
+    });
+  }
+
+  return {
+    admit(request, nowMs) {
+      const { holdId, leaseMs } = request;
+      const known = holds.find(holdId);
+      if (known !== undefined) return repeated(known.calls.get(''), request);
+      if (holds.findEnded(holdId) !== undefined) return { outcome: 'hold_ended' };
+      const claim = { requests: 1, slots: 1 } as const;
+      const { verdict, call } = place(request, { holdId, callId: '', leaseMs, claim, replaces: undefined }, nowMs);
+      if (call === undefined) return verdict;
+      holds.open(
+        {
+          holdId,
+          slots: call.hold.takes.filter(({ measure }) => measure === 'concurrency'),
+          calls: new Map([['', call]]),
+          leaseMs,
+          leaseEndsAtMs: 0,
+          earlier: undefined,
+          later: undefined,
+        },
+        nowMs,
+      );
+      return verdict;
+    },
+
+    extend(request, nowMs) {
+      const { callId } = request;
+      const hold = holds.find(request.hold.holdId);
+      if (hold === undefined) return { outcome: 'hold_ended' };
+      const known = hold.calls.get(callId);
+      if (known !== undefined) return repeated(known, request);
+      const first = hold.calls.get('');
+      const replaces = request.replacesFirst && first?.state === 'open' ? first : undefined;
+      const claim = { requests: replaces === undefined ? 1 : 0, slots: 0 } as const;
+      const { holdId, leaseMs } = hold;
+      const { verdict, call } = place(request, { holdId, callId, leaseMs, claim, replaces }, nowMs);
+      if (call !== undefined) hold.calls.set(callId, call);
+      return verdict;
+    },
+
+    seed([scopeId, nonce, revision, openings], nowMs) {
+      if (scopes.find(scopeId) !== undefined || nonces.get(scopeId) !== nonce) return { state: 'superseded' };
+      scopes.fence(scopeId, revision, openings, nowMs);
+      return { state: 'seeded' };
+    },
+  };
+}

@@ -1,0 +1,92 @@
+import { type Correction, correct, type ScopeCounters } from '../../limits/counters.ts';
+import type { ScopeId } from '../../limits/limit.ts';
+import { rollWindow } from '../../limits/window.ts';
+import type { Hold, ScopeBalance, SettleRequest, StoreNotice } from '../store.ts';
+import type { Scopes } from './scopes.ts';
+
+/** The counters of all scopes, as calls change them. */
+export interface Counting {
+  readonly scopes: Scopes;
+  onClockJump(scopeId: ScopeId, limitId: string): void;
+  /** Brings a window up to the present; whoever notices a step of the clock first tells of it. */
+  roll(counters: ScopeCounters, limitId: string, nowMs: number): void;
+  /** Corrects all that a call took. */
+  correctAll(hold: Hold, correction: Correction, nowMs: number): void;
+  balance(scopeId: ScopeId, nowMs: number): ScopeBalance | undefined;
+}
+
+export function createCounting(scopes: Scopes, notify: (notice: StoreNotice) => void): Counting {
+  function onClockJump(scopeId: ScopeId, limitId: string): void {
+    notify({ type: 'clock_jump', scopeId, limitId });
+  }
+
+  function roll({ scopeId, windows }: ScopeCounters, limitId: string, nowMs: number): void {
+    const window = windows.get(limitId);
+    if (window !== undefined && rollWindow(window, nowMs)) onClockJump(scopeId, limitId);
+  }
+
+  function correctAll(hold: Hold, correction: Correction, nowMs: number): void {
+    for (const taken of hold.takes) {
+      const counters = scopes.find(taken.scopeId);
+      // A scope that the ledger has lost opens with what the usage record says, this call included.
+      if (counters === undefined) continue;
+      roll(counters, taken.id, nowMs);
+      correct(counters, taken, correction, nowMs);
+    }
+  }
+
+  return {
+    scopes,
+    onClockJump,
+    roll,
+    correctAll,
+    balance(scopeId, nowMs) {
+      const counters = scopes.find(scopeId);
+      if (counters === undefined) return undefined;
+      for (const limitId of counters.windows.keys()) roll(counters, limitId, nowMs);
+      return balanceOf(counters);
+    },
+  };
+}
+
+/** The correction after which nothing counts for a call any more. */
+export function uncounted({ atMs, amounts }: Hold): Correction {
+  return {
+    takenAtMs: atMs,
+    countedTokens: amounts.tokens,
+    tokens: 0,
+    heldNanoUsd: amounts.costNanoUsd,
+    spentNanoUsd: 0,
+  };
+}
+
+/** The correction after which the true usage counts instead of what counted until now. */
+export function charge(
+  { usage, costNanoUsd, hold }: SettleRequest,
+  counted: { countedTokens: number; chargedNanoUsd: number; heldNanoUsd: number },
+  takenAtMs = hold.atMs,
+): Correction {
+  return {
+    takenAtMs,
+    countedTokens: counted.countedTokens,
+    tokens: usage.inputTokens + usage.outputTokens,
+    heldNanoUsd: counted.heldNanoUsd,
+    spentNanoUsd: costNanoUsd - counted.chargedNanoUsd,
+  };
+}
+
+/** Of counters that were rolled. */
+function balanceOf(counters: ScopeCounters): ScopeBalance {
+  const windows = [...counters.windows.values()].map(({ id, windowMs, total }) => ({ id, windowMs, used: total }));
+  // A counter that was carried on shows under the period that took it over.
+  const budgets = counters.budgets
+    .filter(({ movedTo }) => movedTo === null)
+    .map(({ budgetId, periodStartMs, spentNanoUsd, heldNanoUsd }) => ({
+      budgetId,
+      periodStartMs,
+      spentNanoUsd,
+      heldNanoUsd,
+    }));
+  const { scopeId, revision, openHolds } = counters;
+  return { scopeId, revision, windows, openHolds, budgets };
+}

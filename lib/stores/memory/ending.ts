@@ -1,0 +1,156 @@
+import type { Hold, SettleRequest, SettleResult, StoreNotice } from '../store.ts';
+import { type Counting, charge, uncounted } from './counting.ts';
+import { abandonedEvent, settledEvent } from './events.ts';
+import type { Call, Holds, OpenHold } from './holds.ts';
+import type { UsageLog } from './usage-log.ts';
+
+/** Ends calls, each exactly once: by a settlement, a cancellation, or the end of the lease. */
+export interface Ending {
+  settle(request: SettleRequest, nowMs: number): SettleResult;
+  cancel(hold: Hold, nowMs: number): { readonly state: 'cancelled' | 'already' };
+  /** Ends holds whose lease is over, at most so many; answers how many. */
+  endExpired(nowMs: number, limit: number): number;
+}
+
+export interface EndingOptions {
+  readonly counting: Counting;
+  readonly holds: Holds;
+  readonly usageLog: UsageLog;
+  readonly notify: (notice: StoreNotice) => void;
+}
+
+export function createEnding({ counting, holds, usageLog, notify }: EndingOptions): Ending {
+  const { scopes, correctAll } = counting;
+
+  function closeCall(hold: OpenHold, call: Call, nowMs: number): void {
+    call.state = 'ended';
+    for (const other of hold.calls.values()) if (other.state === 'open' || other.state === 'replaced') return;
+    endHold(hold, nowMs);
+  }
+
+  function endHold(hold: OpenHold, nowMs: number): void {
+    for (const { scopeId } of hold.slots) {
+      const counters = scopes.find(scopeId);
+      if (counters !== undefined) counters.openHolds -= 1;
+    }
+    holds.end(hold, nowMs);
+  }
+
+  function abandon(hold: OpenHold, nowMs: number): void {
+    for (const call of hold.calls.values()) {
+      if (call.state === 'replaced') call.state = 'ended';
+      if (call.state !== 'open') continue;
+      call.state = 'abandoned';
+      const charged = call.onAbandoned === 'charge' ? call.hold.amounts.costNanoUsd : 0;
+      correctAll(call.hold, { ...uncounted(call.hold), spentNanoUsd: charged }, nowMs);
+      call.event = usageLog.append(abandonedEvent(call.hold, charged));
+      notify({ type: 'abandoned', event: call.event });
+    }
+    endHold(hold, nowMs);
+  }
+
+  function settleLate(call: Call, request: SettleRequest, nowMs: number): SettleResult {
+    const charged = call.event?.costNanoUsd ?? 0;
+    const event = settledEvent(call.hold, request);
+    correctAll(call.hold, charge(request, { countedTokens: 0, chargedNanoUsd: charged, heldNanoUsd: 0 }), nowMs);
+    call.state = 'ended';
+    call.event = call.event === null ? usageLog.append(event) : usageLog.replace(call.event, event);
+    return { state: 'late', event: call.event };
+  }
+
+  function cancelLate(call: Call, nowMs: number): { readonly state: 'cancelled' } {
+    const charged = call.event?.costNanoUsd ?? 0;
+    correctAll(call.hold, { ...uncounted(call.hold), countedTokens: 0, heldNanoUsd: 0, spentNanoUsd: -charged }, nowMs);
+    call.state = 'ended';
+    if (call.event !== null) call.event = usageLog.replace(call.event, { ...call.event, costNanoUsd: 0 });
+    return { state: 'cancelled' };
+  }
+
+  function settleLost(request: SettleRequest, nowMs: number): SettleResult {
+    const { hold } = request;
+    correctAll(hold, charge(request, { countedTokens: 0, chargedNanoUsd: 0, heldNanoUsd: 0 }), nowMs);
+    const event = usageLog.append({ ...settledEvent(hold, request), source: 'lost_hold' });
+    return { state: 'lost_hold', event };
+  }
+
+  return {
+    settle(request, nowMs) {
+      const { holdId, callId } = request.hold;
+      const open = holds.find(holdId);
+      const call = open?.calls.get(callId);
+      if (open !== undefined && call !== undefined) {
+        if (call.state !== 'open') {
+          // Whoever ends it by a settlement gives its slot back, too.
+          if (call.state === 'replaced') closeCall(open, call, nowMs);
+          return { state: 'already', event: null };
+        }
+        const { tokens, costNanoUsd } = call.hold.amounts;
+        const counted = { countedTokens: tokens, chargedNanoUsd: 0, heldNanoUsd: costNanoUsd };
+        correctAll(call.hold, charge(request, counted, call.hold.atMs), nowMs);
+        call.event = usageLog.append(settledEvent(call.hold, request));
+        closeCall(open, call, nowMs);
+        return { state: 'settled', event: call.event };
+      }
+      const ended = holds.findEnded(holdId);
+      if (ended instanceof Map) {
+        const abandoned = ended.get(callId);
+        if (abandoned?.state !== 'abandoned') return { state: 'already', event: null };
+        return settleLate(abandoned, request, nowMs);
+      }
+      if (ended === 'ended') return { state: 'already', event: null };
+      if (open !== undefined) {
+        open.calls.set(callId, endedBefore(request.hold));
+        return settleLost(request, nowMs);
+      }
+      const charged = ended instanceof Set ? ended : new Set<string>();
+      if (charged.has(callId)) return { state: 'already', event: null };
+      charged.add(callId);
+      holds.rememberEnded(holdId, charged, nowMs);
+      return settleLost(request, nowMs);
+    },
+
+    cancel(hold, nowMs) {
+      const open = holds.find(hold.holdId);
+      if (open === undefined) {
+        const ended = holds.findEnded(hold.holdId);
+        const abandoned = ended instanceof Map ? ended.get(hold.callId) : undefined;
+        if (abandoned?.state === 'abandoned') return cancelLate(abandoned, nowMs);
+        if (ended !== undefined) return { state: 'already' };
+        // It may overtake the admission that it cancels.
+        holds.rememberEnded(hold.holdId, 'ended', nowMs);
+        return { state: 'cancelled' };
+      }
+      const call = open.calls.get(hold.callId);
+      if (call === undefined) {
+        open.calls.set(hold.callId, endedBefore(hold));
+        return { state: 'cancelled' };
+      }
+      if (call.state === 'ended') return { state: 'already' };
+      if (call.state === 'open') correctAll(call.hold, uncounted(call.hold), nowMs);
+      closeCall(open, call, nowMs);
+      return { state: 'cancelled' };
+    },
+
+    endExpired(nowMs, limit) {
+      let ended = 0;
+      for (let hold = holds.expired(nowMs); hold !== undefined && ended < limit; hold = holds.expired(nowMs)) {
+        abandon(hold, nowMs);
+        ended += 1;
+      }
+      return ended;
+    },
+  };
+}
+
+/** A call that ended before the ledger heard of its beginning, which may still arrive. */
+function endedBefore(hold: Hold): Call {
+  return {
+    hold,
+    requested: hold.amounts,
+    outputTokens: null,
+    remaining: [],
+    onAbandoned: 'release',
+    state: 'ended',
+    event: null,
+  };
+}
