@@ -187,6 +187,9 @@ function checkInput({ keyId, model, tokens, costUsd, endpoint, trace }: AdmitInp
     ...problemsOfName('trace', trace ?? null),
     ...problemsOfCost(costUsd),
   ];
+  if (model === null && costUsd !== undefined && costUsd > 0) {
+    problems.push({ field: 'costUsd', message: 'needs a model: a call without one takes no money' });
+  }
   if (!Number.isInteger(tokens) || tokens < 0 || tokens > maxTokenCount) {
     problems.push({ field: 'tokens', message: `must be a whole number from 0 to ${maxTokenCount}` });
   }

@@ -9,15 +9,21 @@ export type { Quotas };
 
 /** How much a key has of what a maximum bounds; `null` is without end. */
 const amounts: { readonly [field in keyof KeyMaximums]-?: (key: KeyFields, nowMs: number) => number | null } = {
-  rpmLimit: (key) => key.rpmLimit,
-  tpmLimit: (key) => key.tpmLimit,
-  rpdLimit: (key) => key.rpdLimit,
-  tpdLimit: (key) => key.tpdLimit,
-  maxParallelRequests: (key) => key.maxParallelRequests,
+  rpmLimit: (key) => enforced(key, key.rpmLimit),
+  tpmLimit: (key) => enforced(key, key.tpmLimit),
+  rpdLimit: (key) => enforced(key, key.rpdLimit),
+  tpdLimit: (key) => enforced(key, key.tpdLimit),
+  maxParallelRequests: (key) => enforced(key, key.maxParallelRequests),
   maxTokensPerRequest: (key) => key.maxTokensPerRequest,
   maxBudget: (key) => key.maxBudgetNanoUsd && usd(key.maxBudgetNanoUsd),
   expiresInDays: (key, nowMs) => key.expiresAtMs && (key.expiresAtMs - nowMs) / dayMs,
 };
+
+/** A key that is counted and never refused has no limit. */
+function enforced({ rateLimitEnabled }: KeyFields, limit: number | null): number | null {
+  return rateLimitEnabled ? limit : null;
+}
+
 const boundedFields = Object.keys(amounts) as readonly (keyof KeyMaximums)[];
 
 /** What is in force: a stored default takes the place of the option's, and of two maximums the smaller one holds. */

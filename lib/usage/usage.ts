@@ -61,6 +61,10 @@ export interface UsageTotals extends TokenUsage {
 export type UsageDimension = 'key' | 'owner' | 'team' | 'model' | 'day' | 'endpoint';
 
 export interface UsageQuery {
+  /**
+   * Sums of one key hold its adjustments, so that they are its spend. An adjustment belongs to the key alone: sums over
+   * owners, teams or all leave it out, and no reset of a key makes its team's money free.
+   */
   readonly keyId?: string | undefined;
   /** Any of these owners. */
   readonly ownerIds?: readonly string[] | undefined;

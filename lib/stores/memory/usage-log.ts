@@ -19,6 +19,8 @@ interface Bucket {
   cacheReadTokens: number;
   cacheWriteTokens: number;
   costNanoUsd: number;
+  /** Apart, since an adjustment belongs to its key alone. */
+  adjustedNanoUsd: number;
 }
 
 type Sums = Pick<
@@ -67,7 +69,8 @@ export function createUsageLog({ maxEvents, maxSums }: UsageLogOptions): UsageLo
     bucket.outputTokens += sign * event.outputTokens;
     bucket.cacheReadTokens += sign * event.cacheReadTokens;
     bucket.cacheWriteTokens += sign * event.cacheWriteTokens;
-    bucket.costNanoUsd += sign * event.costNanoUsd;
+    if (event.source === 'adjustment') bucket.adjustedNanoUsd += sign * event.costNanoUsd;
+    else bucket.costNanoUsd += sign * event.costNanoUsd;
   }
 
   function bucketOf(event: UsageEvent): Bucket {
@@ -79,7 +82,7 @@ export function createUsageLog({ maxEvents, maxSums }: UsageLogOptions): UsageLo
     const existing = buckets.get(name);
     if (existing !== undefined) return existing;
     if (buckets.size >= maxSums) dropOldest();
-    const bucket = { hourMs: startMs, keyId, ownerId, teamId, model, endpoint, ...noSums };
+    const bucket = { hourMs: startMs, keyId, ownerId, teamId, model, endpoint, ...noSums, adjustedNanoUsd: 0 };
     buckets.set(name, bucket);
     return bucket;
   }
@@ -118,6 +121,7 @@ export function createUsageLog({ maxEvents, maxSums }: UsageLogOptions): UsageLo
           rows.set(name, row);
         }
         add(row.sums, bucket);
+        if (query.keyId !== undefined) row.sums.costNanoUsd += bucket.adjustedNanoUsd;
       }
       return [...rows.entries()]
         .sort(([a], [b]) => (a < b ? -1 : 1))

@@ -64,9 +64,30 @@ export const adjustmentCases: readonly StoreCase[] = [
       atMs: clock.now(),
       trace: null,
     });
-    const [row] = await store.usage({ groupBy: [] });
+    const [row] = await store.usage({ keyId: adjustment.subject.keyId, groupBy: [] });
     assert.deepEqual([row?.requests, row?.inputTokens, row?.costNanoUsd], [1, 3, 0]);
   }),
+
+  storeCase(
+    'ledger',
+    'a reset of a key leaves the sums over its owner, its team and all as they were',
+    async (session) => {
+      const { store } = session;
+      const caller = await createKnownCaller(session, keyWith(limits));
+      await caller.settle(await caller.hold(), { inputTokens: 3, costUsd: 1 });
+      const sums = () =>
+        Promise.all(
+          [{ ownerIds: ['ann'] }, { teamIds: ['red'] }, {}].map((whose) => store.usage({ ...whose, groupBy: [] })),
+        );
+      const before = await sums();
+      assert.deepEqual(
+        before.map(([row]) => row?.costNanoUsd),
+        [1_000_000_000, 1_000_000_000, 1_000_000_000],
+      );
+      await store.adjust(reset());
+      assert.deepEqual(await sums(), before);
+    },
+  ),
 
   storeCase('ledger', 'a reset that is repeated changes nothing', async (session) => {
     const { store } = session;

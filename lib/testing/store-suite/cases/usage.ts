@@ -59,7 +59,7 @@ export const usageCases: readonly StoreCase[] = [
     clock.advance(hourMs);
     await store.sweep(100);
     const events = latestOf(await readAll(store, 7));
-    const [row] = await store.usage({ groupBy: [] });
+    const [row] = await store.usage({ keyId, groupBy: [] });
     const [key, global] = await store.balances([keyScope, 'global']);
     assert.ok(
       events.some(({ source }) => source === 'abandoned') && events.some(({ source }) => source === 'adjustment'),
