@@ -1,0 +1,102 @@
+/** The settings of the gateway, read from environment variables and checked. */
+export interface GatewaySettings {
+  readonly port: number;
+  readonly host: string;
+  /** `null`: one is to be made for this run. */
+  readonly adminToken: string | null;
+  /** `null`: the echo model answers. */
+  readonly upstream: Upstream | null;
+  readonly secretPrefix: string | undefined;
+  /** What a new key gets where its input says nothing. */
+  readonly keyDefaults: { readonly maxBudget?: number; readonly tpmLimit?: number; readonly rpmLimit?: number };
+}
+
+export interface Upstream {
+  readonly baseUrl: URL;
+  readonly apiKey: string | undefined;
+}
+
+export type Environment = { readonly [variable: string]: string | undefined };
+
+/** The gateway cannot start as it is told to. The message names what to change. */
+export class StartError extends Error {
+  override readonly name = 'StartError';
+}
+
+/** What would change where keys live, or who hears of them: ignored, they would be a promise broken in silence. */
+const notSupportedYet = ['REDIS_URL', 'DATABASE_URL', 'LITELLM_BASE_URL', 'LITELLM_MASTER_KEY'];
+
+const maxBudgetUsd = 9_000_000;
+
+/**
+ * Reads the environment; an empty variable is as none.
+ *
+ * @throws StartError naming every variable that cannot be honoured
+ */
+export function readEnvironment(env: Environment): GatewaySettings {
+  const problems: string[] = [];
+
+  /** The value of a variable as `parse` reads it; what it cannot read is a problem. */
+  function read<T>(variable: string, rule: string, parse: (text: string) => T | undefined): T | undefined {
+    const text = env[variable]?.trim() ?? '';
+    if (text === '') return undefined;
+    const value = parse(text);
+    if (value === undefined) problems.push(`${variable} must be ${rule}`);
+    return value;
+  }
+
+  for (const variable of notSupportedYet) {
+    read(variable, 'unset: this version keeps everything in memory, and cannot use it yet', () => undefined);
+  }
+  const port = read('PORT', 'a whole number from 0 to 65535', wholeNumber(65_535)) ?? 3000;
+  const host = read('HOST', 'the address or name to listen on', matching(/^[\w.:-]+$/)) ?? '127.0.0.1';
+  const adminToken = read('ADMIN_TOKEN', 'printable characters without spaces', matching(/^[\x21-\x7e]+$/)) ?? null;
+  const baseUrl = read('UPSTREAM_BASE_URL', 'an http or https URL without credentials or query', upstreamUrl);
+  const apiKey = read('UPSTREAM_API_KEY', 'printable characters without spaces', matching(/^[\x21-\x7e]+$/));
+  const secretPrefix = read('VIRTUAL_KEY_PREFIX', '1 to 32 characters of A-Z a-z 0-9 _ -', matching(/^[\w-]{1,32}$/));
+  const maxBudget = read('VIRTUAL_KEY_DEFAULT_BUDGET', `USD from 0 to ${maxBudgetUsd}`, amount(maxBudgetUsd));
+  const tpmLimit = read('VIRTUAL_KEY_DEFAULT_TPM', 'a whole number of tokens', wholeNumber());
+  const rpmLimit = read('VIRTUAL_KEY_DEFAULT_RPM', 'a whole number of requests', wholeNumber());
+
+  if (apiKey !== undefined && baseUrl === undefined) problems.push('UPSTREAM_API_KEY needs UPSTREAM_BASE_URL');
+  if (adminToken === null && !isLoopback(host)) {
+    problems.push(`ADMIN_TOKEN must be set when HOST is ${host}: others can reach it`);
+  }
+  if (problems.length > 0) throw new StartError([...new Set(problems)].join('\n'));
+
+  return {
+    port,
+    host,
+    adminToken,
+    upstream: baseUrl === undefined ? null : { baseUrl, apiKey },
+    secretPrefix,
+    keyDefaults: {
+      ...(maxBudget !== undefined && { maxBudget }),
+      ...(tpmLimit !== undefined && { tpmLimit }),
+      ...(rpmLimit !== undefined && { rpmLimit }),
+    },
+  };
+}
+
+function matching(shape: RegExp): (text: string) => string | undefined {
+  return (text) => (shape.test(text) ? text : undefined);
+}
+
+function wholeNumber(most = Number.MAX_SAFE_INTEGER): (text: string) => number | undefined {
+  return (text) => (/^\d+$/.test(text) && Number(text) <= most ? Number(text) : undefined);
+}
+
+function amount(most: number): (text: string) => number | undefined {
+  return (text) => (/^\d+(\.\d+)?$/.test(text) && Number(text) <= most ? Number(text) : undefined);
+}
+
+function upstreamUrl(text: string): URL | undefined {
+  if (!URL.canParse(text)) return undefined;
+  const url = new URL(text);
+  const isPlain = url.username === '' && url.password === '' && url.search === '' && url.hash === '';
+  return isPlain && (url.protocol === 'http:' || url.protocol === 'https:') ? url : undefined;
+}
+
+function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host);
+}
