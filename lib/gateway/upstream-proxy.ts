@@ -45,7 +45,8 @@ export function createUpstreamProxy(upstream: Upstream, warn: (message: string) 
     if (incoming.statusCode === 401) {
       warn('The upstream refuses the key in UPSTREAM_API_KEY');
       incoming.resume();
-      // It is not the client's key that is wrong.
+      // It is not the client's key that is wrong, and trying again does not mend it.
+      res.setHeader('x-should-retry', 'false');
       sendError(res, dialect, 502, 'The upstream does not accept the credential of this gateway');
       return;
     }
@@ -62,7 +63,7 @@ export function createUpstreamProxy(upstream: Upstream, warn: (message: string) 
       const outgoing = send(req, res, dialect, body);
       const leave = () => outgoing.destroy();
       res.once('close', leave);
-      outgoing.once('error', (error: NodeJS.ErrnoException) => {
+      outgoing.on('error', (error: NodeJS.ErrnoException) => {
         res.off('close', leave);
         if (res.headersSent || res.destroyed) return;
         // The upstream had closed an idle connection at the moment when it was used again: it has seen nothing.
