@@ -3,6 +3,7 @@ import { isModelName } from '../keys/model-access.ts';
 import { isObject, type JsonObject } from '../usage/formats/json.ts';
 import { readBodyModels, repeatedModels, withoutCollection } from './model-names.ts';
 import type { Refusal } from './refusal.ts';
+import { hasBody } from './request-body.ts';
 import { readRequestPath } from './request-path.ts';
 import type { DescribedRoute, Route } from './route.ts';
 import type { RouteMatch, RouteTable } from './route-table.ts';
@@ -109,10 +110,6 @@ function readBody(route: Route, { headers, body }: RequestFacts): Body | Refused
   if (body === undefined || typeof body === 'string' || Buffer.isBuffer(body)) return 'unparsed';
   if (isObject(body)) return { fields: body, isJson: true };
   return { refusal: { kind: 'invalid_body', problem: 'The body must be a JSON object.', param: null } };
-}
-
-function hasBody(headers: IncomingHttpHeaders): boolean {
-  return headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0;
 }
 
 /** The usage of a background response comes with a later request, which names no model and has no price. */

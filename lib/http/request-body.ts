@@ -1,4 +1,4 @@
-import type { IncomingMessage } from 'node:http';
+import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
 
 /** A JSON body that a parser has left on the request. */
 export type JsonBody = Readonly<Record<string, unknown>>;
@@ -9,6 +9,11 @@ export function jsonBody(request: IncomingMessage): JsonBody | undefined {
   return typeof body === 'object' && body !== null && !Array.isArray(body) && !Buffer.isBuffer(body)
     ? (body as JsonBody)
     : undefined;
+}
+
+/** Whether a request has a body, parsed or not. */
+export function hasBody(headers: IncomingHttpHeaders): boolean {
+  return headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0;
 }
 
 /** Headers that describe the bytes of a body, and are wrong for another one. */

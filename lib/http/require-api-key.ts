@@ -9,6 +9,7 @@ import { attachLlmRequest, type Credential, findLlmRequest, type LlmState } from
 import { checkMiddlewareOptions, warnOnce } from './mounting.ts';
 import type { Refusal } from './refusal.ts';
 import { identifyResponse, refuse } from './refuse.ts';
+import { hasBody } from './request-body.ts';
 import { readRequestPath } from './request-path.ts';
 import { verifyCredential } from './verify-credential.ts';
 
@@ -16,7 +17,10 @@ export interface RequireApiKeyOptions {
   keys: VirtualKeys;
   /** Where the key is, when it is in none of the usual headers. What it answers is not removed from the request. */
   getSecret?: ((req: Request) => string | undefined) | undefined;
-  /** Paths that need no key, by whole segments (`/healthz` is not `/healthzevil`), or a function that tells. */
+  /**
+   * Paths that need no key, with all below them, by whole segments: `/healthz` is not `/healthzevil`, and `/` is the root
+   * alone. Or a function that tells.
+   */
   skip?: readonly string[] | ((req: Request) => boolean) | undefined;
   /** Lets requests without a key through, as `anonymous`. A key that is not good is refused all the same. @defaultValue false */
   optional?: boolean | undefined;
@@ -71,7 +75,9 @@ export function requireApiKey(options: RequireApiKeyOptions): RequestHandler {
   }
 
   return asyncHandler(async function requireApiKey(req, res, next) {
-    if (findLlmRequest(req) !== undefined) {
+    const known = findLlmRequest(req);
+    // One that has let the request through without a key of this service does not speak for this one.
+    if (known?.state === 'authenticated' && known.service === service) {
       warnOnce(service.options.logger, 'requireApiKey is mounted twice on one route; it acts once');
       next();
       return;
@@ -131,9 +137,12 @@ function attach(
   };
   attachLlmRequest(req, llm);
   exposeContext(req, llm);
-  res.once('close', () => {
+  const closed = () => {
     if (!res.writableFinished) leaving.abort();
-  });
+  };
+  // The client may have left while the store was asked.
+  if (res.closed) closed();
+  else res.once('close', closed);
 }
 
 function requestIdOf(req: Request): string {
@@ -141,8 +150,9 @@ function requestIdOf(req: Request): string {
   return typeof given === 'string' && clientRequestId.test(given) ? given : `req_${randomUUID()}`;
 }
 
-function isPreflight(req: Request): boolean {
-  return req.method === 'OPTIONS' && req.headers['access-control-request-method'] !== undefined;
+/** Browsers send preflights without a body. A handler that never looks at the method would take one for a call. */
+function isPreflight({ method, headers }: Request): boolean {
+  return method === 'OPTIONS' && headers['access-control-request-method'] !== undefined && !hasBody(headers);
 }
 
 function skipper(skip: RequireApiKeyOptions['skip']): (req: Request) => boolean {
@@ -151,9 +161,10 @@ function skipper(skip: RequireApiKeyOptions['skip']): (req: Request) => boolean 
   if (!Array.isArray(skip) || !skip.every((path) => typeof path === 'string' && path.startsWith('/'))) {
     throw new TypeError("requireApiKey: skip must be paths such as ['/healthz'], or a function of the request");
   }
-  const paths = skip.map((path) => path.toLowerCase().replace(/\/+$/, ''));
+  const paths = skip.map((path) => path.toLowerCase().replace(/(?<=.)\/+$/, ''));
   return (req) => {
     const path = readRequestPath(req.originalUrl)?.path;
+    // Below the root is everything: nobody means that by '/'.
     return path !== undefined && paths.some((skipped) => path === skipped || path.startsWith(`${skipped}/`));
   };
 }
