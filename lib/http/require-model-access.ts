@@ -1,4 +1,5 @@
 import type { Request, RequestHandler } from 'express';
+import { isModelName } from '../keys/model-access.ts';
 import { asyncHandler } from './async-handler.ts';
 import { describeRequest, type RequestDescription } from './describe-request.ts';
 import { findLlmRequest, type LlmRequest } from './llm-request.ts';
@@ -40,6 +41,9 @@ export function requireModelAccess(options: RequireModelAccessOptions = {}): Req
   const { model, endpoint, unknownEndpoints = 'deny', failWithError } = options;
   if (unknownEndpoints !== 'deny' && unknownEndpoints !== 'allow') {
     throw new TypeError("requireModelAccess: unknownEndpoints must be 'deny' or 'allow'");
+  }
+  if (model !== undefined && typeof model !== 'function' && !isModelName(model)) {
+    throw new TypeError('requireModelAccess: model must be the name of a model, or a function of the request');
   }
   const table = createRouteTable(options.routes);
   const endpointPath = endpoint === undefined ? undefined : readRequestPath(endpoint);
