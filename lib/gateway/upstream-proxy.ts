@@ -51,8 +51,12 @@ export function createUpstreamProxy(upstream: Upstream, warn: (message: string) 
       return;
     }
     res.writeHead(incoming.statusCode ?? 502, clientHeaders(incoming.headers));
-    // Broken off on either side, it is broken off on both: a client must not take a part for the whole.
-    pipeline(incoming, res, () => undefined);
+    incoming.pipe(res);
+    incoming.once('error', () => undefined);
+    // A client must not take a part for the whole.
+    incoming.once('close', () => {
+      if (!incoming.complete) res.destroy();
+    });
   }
 
   function handle(req: Request, res: Response): void {
