@@ -7,7 +7,7 @@ import type { Credential, LlmRequest } from './llm-request.ts';
 import { accessRefusal } from './model-access.ts';
 import type { Refusal } from './refusal.ts';
 import type { DescribedRoute } from './route.ts';
-import { rejectionRefusal } from './verify-credential.ts';
+import { addressRefusal, rejectionRefusal } from './verify-credential.ts';
 
 /** What became of a request's admission, and how the limits over it stand. */
 export type RequestAdmission =
@@ -49,17 +49,21 @@ async function answered(llm: LlmRequest, ask: () => Promise<AdmissionOutcome<Ref
   }
 }
 
-function rejudge(llm: LlmRequest, route: DescribedRoute | undefined, { secretHashes }: Credential): Rejudge<Refusal> {
+function rejudge(llm: LlmRequest, route: DescribedRoute | undefined, credential: Credential): Rejudge<Refusal> {
+  const { secretHashes, address } = credential;
   const { principals, now } = llm.service;
   return async () => {
     const principal = await principals.findByHash(secretHashes, true);
     if (principal === undefined) return { refused: { kind: 'invalid_key' } };
     const verification = judge(principal, secretHashes, now());
     if (!verification.valid) return { refused: rejectionRefusal(verification.reason) };
+    const misplaced = addressRefusal(principal, address);
+    if (misplaced !== undefined) return { refused: misplaced };
     const refused = route && accessRefusal(principal, route);
     if (refused !== undefined) return { refused };
-    llm.credential = { principal, notAfterMs: verification.notAfterMs, secretHashes };
-    return { judged: llm.credential };
+    const judged = { principal, notAfterMs: verification.notAfterMs, secretHashes, address };
+    llm.credential = judged;
+    return { judged };
   };
 }
 

@@ -3,6 +3,7 @@ import { isLlmKeysError, StoreUnavailableError } from '../errors.ts';
 import { findLlmRequest } from './llm-request.ts';
 import type { Refusal } from './refusal.ts';
 import { RefusedError, sendRefusal } from './refuse.ts';
+import { answerError } from './router/answers.ts';
 
 /**
  * Answers the refusals that `failWithError` hands on, the service's own errors, and on requests that `requireApiKey` has
@@ -13,7 +14,7 @@ export function llmErrorHandler(): ErrorRequestHandler {
     const llm = findLlmRequest(req);
     const refusal = refusalOf(error) ?? (llm === undefined ? undefined : parserRefusal(error));
     if (refusal === undefined || res.headersSent) {
-      next(error);
+      answerError(error, req, res, next);
       return;
     }
     const requestId = error instanceof RefusedError ? error.requestId : (llm?.requestId ?? '');
@@ -31,10 +32,14 @@ function refusalOf(error: unknown): Refusal | undefined {
     : undefined;
 }
 
-/** What body-parser throws, by the `type` that it documents. */
+const unreadable: Refusal = { kind: 'invalid_body', problem: 'The body could not be read.', param: null };
+
+/** What body-parser throws, by the `type` that it documents; zlib's errors pass through it without one. */
 function parserRefusal(error: unknown): Refusal | undefined {
-  if (typeof error !== 'object' || error === null || !('type' in error)) return undefined;
-  switch (error.type) {
+  if (typeof error !== 'object' || error === null) return undefined;
+  const { type, code }: { type?: unknown; code?: unknown } = error;
+  if (typeof code === 'string' && code.startsWith('Z_')) return unreadable;
+  switch (type) {
     case 'entity.parse.failed':
       return { kind: 'invalid_body', problem: 'The body is not valid JSON.', param: null };
     case 'entity.too.large':
@@ -45,7 +50,7 @@ function parserRefusal(error: unknown): Refusal | undefined {
     case 'entity.verify.failed':
     case 'request.aborted':
     case 'request.size.invalid':
-      return { kind: 'invalid_body', problem: 'The body could not be read.', param: null };
+      return unreadable;
     default:
       return undefined;
   }

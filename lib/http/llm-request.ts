@@ -12,6 +12,8 @@ export type LlmState = 'authenticated' | 'anonymous' | 'skipped';
 /** Who presented which secret. */
 export interface Credential extends Judged {
   readonly secretHashes: readonly string[];
+  /** Where the request comes from. */
+  readonly address: string | undefined;
 }
 
 /** How the calls of a handler are metered; set by `recordUsage`. */

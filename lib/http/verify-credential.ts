@@ -1,7 +1,8 @@
 import { StoreUnavailableError } from '../errors.ts';
+import { addressOwner, isInNetworks } from '../keys/address.ts';
 import type { Internals } from '../keys/internals.ts';
+import type { Principal } from '../keys/principals.ts';
 import type { Rejection } from '../keys/verification.ts';
-import { addressOwner } from './address.ts';
 import type { Credential } from './llm-request.ts';
 import type { Refusal } from './refusal.ts';
 
@@ -22,7 +23,9 @@ export async function verifyCredential(
     const verification = await verify(secret, fresh);
     if (verification.valid) {
       const { principal, notAfterMs, secretHashes } = verification;
-      return { credential: { principal, notAfterMs, secretHashes } };
+      const refusal = addressRefusal(principal, address);
+      if (refusal !== undefined) return { refusal };
+      return { credential: { principal, notAfterMs, secretHashes, address } };
     }
     const retryAfterMs =
       verification.reason === 'unknown' && address !== undefined ? guessing.count(addressOwner(address)) : 0;
@@ -32,6 +35,13 @@ export async function verifyCredential(
     if (error instanceof StoreUnavailableError) return { refusal: { kind: 'store_down' } };
     throw error;
   }
+}
+
+/** A key that is bound to addresses is of no use from another one, nor from one that nobody knows. */
+export function addressRefusal({ key }: Principal, address: string | undefined): Refusal | undefined {
+  if (key.allowedIps === null) return undefined;
+  const isAllowed = address !== undefined && isInNetworks(address, key.allowedIps);
+  return isAllowed ? undefined : { kind: 'address' };
 }
 
 /** What tells a secret's rejection to a client: nothing about keys that its sender has not got. */

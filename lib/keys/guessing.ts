@@ -16,7 +16,8 @@ export interface Guessing {
 }
 
 interface Level {
-  guesses: number;
+  /** How long the guesses until now take to be forgotten, from `atMs` on. */
+  forgottenAfterMs: number;
   atMs: number;
 }
 
@@ -25,14 +26,14 @@ export function createGuessing(now: () => number): Guessing {
   return {
     count(address) {
       const nowMs = now();
-      const level = levels.get(address) ?? { guesses: 0, atMs: nowMs };
-      level.guesses = Math.max(0, level.guesses - Math.max(0, nowMs - level.atMs) / leakMs);
+      const level = levels.get(address) ?? { forgottenAfterMs: 0, atMs: nowMs };
+      level.forgottenAfterMs = Math.max(0, level.forgottenAfterMs - Math.max(0, nowMs - level.atMs));
       level.atMs = nowMs;
       levels.set(address, level, nowMs);
-      const tooMany = level.guesses + 1 - burst;
+      const tooEarlyMs = level.forgottenAfterMs - (burst - 1) * leakMs;
       // Refused guesses are not counted: who stops guessing is soon free again.
-      if (tooMany > 0) return Math.ceil(tooMany * leakMs);
-      level.guesses += 1;
+      if (tooEarlyMs > 0) return tooEarlyMs;
+      level.forgottenAfterMs += leakMs;
       return 0;
     },
   };

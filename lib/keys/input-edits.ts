@@ -1,4 +1,5 @@
 import type { Budget, BudgetDuration, Limits } from '../limits/limit.ts';
+import { rateLimitPresets } from '../limits/presets.ts';
 import { nanoUsd } from '../usage/money.ts';
 import { allPermissions, type Edits, type KeyEdits, type PolicyFields } from './key-fields.ts';
 import type { BudgetInput, KeyPatch, LimitsInput, PolicyInput } from './key-input.ts';
@@ -9,9 +10,11 @@ const lifetime: BudgetDuration = 'total';
 
 /** The edits that a checked input of a key stands for: nano-dollars, epoch milliseconds, no `null` where a list belongs. */
 export function keyEdits(input: KeyPatch, nowMs: number): KeyEdits {
-  const { name, endpoints, ownerId, teamId, rateLimitEnabled, permissions, tags, metadata } = input;
+  const { name, endpoints, ownerId, teamId, permissions, tags, metadata } = input;
+  const { rateLimitEnabled, rateLimitPreset, allowedIps } = input;
   const models = input.models ?? input.modelIds;
   return given({
+    ...(rateLimitPreset && rateLimitPresets[rateLimitPreset]),
     ...limitEdits(input),
     name,
     models: models && unique(models),
@@ -21,6 +24,8 @@ export function keyEdits(input: KeyPatch, nowMs: number): KeyEdits {
     teamId,
     expiresAtMs: expiry(input, nowMs),
     rateLimitEnabled,
+    rateLimitPreset,
+    allowedIps: allowedIps && unique(allowedIps),
     tags: tags === null ? [] : tags && unique(tags),
     metadata: metadata === null ? {} : metadata,
   });

@@ -13,6 +13,8 @@ export type KeyFields = Limits &
     | 'teamId'
     | 'expiresAtMs'
     | 'rateLimitEnabled'
+    | 'rateLimitPreset'
+    | 'allowedIps'
     | 'tags'
     | 'metadata'
   >;
@@ -63,6 +65,8 @@ export const blankKey: KeyFields = {
   teamId: null,
   expiresAtMs: null,
   rateLimitEnabled: true,
+  rateLimitPreset: null,
+  allowedIps: null,
   tags: [],
   metadata: {},
 };

@@ -39,6 +39,10 @@ interface KeyFields extends LimitsInput {
   readonly expiresAt?: string | number | Date | null | undefined;
   readonly expiresInDays?: number | undefined;
   readonly rateLimitEnabled?: boolean | undefined;
+  /** Fills requests, tokens and concurrency that the input does not name itself. */
+  readonly rateLimitPreset?: 'standard' | 'premium' | null | undefined;
+  /** Addresses and networks such as `192.0.2.7` and `2001:db8::/32`; `[]` is none. */
+  readonly allowedIps?: readonly string[] | null | undefined;
   readonly tags?: readonly string[] | null | undefined;
   readonly metadata?: Metadata | null | undefined;
 }
@@ -75,6 +79,8 @@ export type KeyDefaults = Pick<LimitsInput, keyof LimitsInput> & {
   readonly endpoints?: readonly string[] | null | undefined;
   readonly permissions?: Partial<Permissions> | null | undefined;
   readonly rateLimitEnabled?: boolean | undefined;
+  readonly rateLimitPreset?: 'standard' | 'premium' | null | undefined;
+  readonly allowedIps?: readonly string[] | null | undefined;
   readonly expiresInDays?: number | undefined;
 };
 

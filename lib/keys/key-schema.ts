@@ -3,7 +3,9 @@ import Joi from 'joi';
 import type { Problem } from '../errors.ts';
 import { isBudgetDuration } from '../limits/budget-period.ts';
 import type { Scope } from '../limits/limit.ts';
+import { rateLimitPresets } from '../limits/presets.ts';
 import { maxAmountUsd } from '../usage/money.ts';
+import { isNetwork } from './address.ts';
 import { keyEdits, policyEdits } from './input-edits.ts';
 import { blankKey, completePolicy, editKey, type KeyFields, type PolicyFields } from './key-fields.ts';
 import type { KeyInput, KeyPatch, PolicyInput, Quotas } from './key-input.ts';
@@ -40,6 +42,10 @@ const endpoints = Joi.array()
 const budget = Joi.object({ maxBudget: amountUsd.required(), budgetDuration: duration.required() });
 const perModel = (value: Joi.Schema) => Joi.object().pattern(pattern, value).max(100).allow(null);
 
+const network = Joi.string().custom((value: string, { message }) =>
+  isNetwork(value) ? value : message({ custom: 'must be an address, or a network such as 192.0.2.0/24' }),
+);
+
 const limits = {
   rpmLimit: count.allow(null),
   tpmLimit: count.allow(null),
@@ -64,6 +70,8 @@ const access = {
     allowCompletions: Joi.boolean(),
   }).allow(null),
   rateLimitEnabled: Joi.boolean(),
+  rateLimitPreset: Joi.valid(...Object.keys(rateLimitPresets)).allow(null),
+  allowedIps: Joi.array().items(network).max(1000).allow(null),
 };
 
 const keyShape = Joi.object({

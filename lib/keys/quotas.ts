@@ -1,4 +1,5 @@
 import { type Problem, QuotaLimitsExceededError } from '../errors.ts';
+import { rateLimitPresets } from '../limits/presets.ts';
 import { usd } from '../usage/money.ts';
 import { copyInput } from './input-copy.ts';
 import { dayMs } from './input-edits.ts';
@@ -35,6 +36,13 @@ export function effectiveQuotas(options: Quotas, stored: Quotas): Quotas {
   return { defaults: { ...options.defaults, ...stored.defaults }, maximums: Object.fromEntries(maximums) };
 }
 
+const presetFields = Object.keys(rateLimitPresets.standard);
+
+function isSaid(input: object, field: string): boolean {
+  const value = (input as { readonly [field: string]: unknown })[field];
+  return value !== undefined && value !== null;
+}
+
 /**
  * Fills what an input for a new key leaves out. `0` and `null` are said, and stay. An input that cannot be read comes
  * back as it is, to be refused by the check that follows.
@@ -45,6 +53,8 @@ export function applyDefaults(input: unknown, defaults: KeyDefaults): unknown {
   const said = copied.copy;
   if (typeof said !== 'object' || said === null || Array.isArray(said)) return input;
   const filled = Object.assign(Object.create(null), defaults, said);
+  // A preset that the input names is nearer than a default, and fills what the input leaves out by itself.
+  if (isSaid(said, 'rateLimitPreset')) for (const field of presetFields) if (!(field in said)) delete filled[field];
   if ('expiresAt' in said && !('expiresInDays' in said)) delete filled.expiresInDays;
   return filled;
 }

@@ -1,5 +1,6 @@
 import { isBudgetDuration } from '../limits/budget-period.ts';
 import type { Budget, Limits, ModelLimit } from '../limits/limit.ts';
+import { isNetwork } from './address.ts';
 import type { PolicyRecord, VirtualKeyRecord } from './virtual-key.ts';
 
 /**
@@ -20,6 +21,8 @@ export function isKeyRecord(value: unknown): value is VirtualKeyRecord {
     isObject(permissions) &&
     [permissions.allowChatCompletions, permissions.allowEmbeddings, permissions.allowCompletions].every(isFlag) &&
     isFlag(value.rateLimitEnabled) &&
+    isTextOrNull(value.rateLimitPreset) &&
+    (value.allowedIps === null || isNetworks(value.allowedIps)) &&
     isTexts(models) &&
     isTexts(tags) &&
     (value.endpoints === null || isTexts(value.endpoints)) &&
@@ -81,6 +84,10 @@ function isTextOrNull(value: unknown): boolean {
 
 function isTexts(value: unknown): boolean {
   return Array.isArray(value) && value.every(isText);
+}
+
+function isNetworks(value: unknown): boolean {
+  return Array.isArray(value) && value.every(isNetwork);
 }
 
 function isFlag(value: unknown): boolean {

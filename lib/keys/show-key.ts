@@ -54,9 +54,11 @@ export function showPolicy(record: PolicyRecord): Policy {
 }
 
 function showSettings(record: VirtualKeyRecord) {
-  const { models, endpoints, permissions, ownerId, teamId, rateLimitEnabled, tags, metadata } = record;
+  const { models, endpoints, permissions, ownerId, teamId, tags, metadata } = record;
+  const { rateLimitEnabled, rateLimitPreset, allowedIps } = record;
   return {
-    ...{ models, endpoints, permissions, ownerId, teamId, rateLimitEnabled, tags, metadata },
+    ...{ models, endpoints, permissions, ownerId, teamId, tags, metadata },
+    ...{ rateLimitEnabled, rateLimitPreset, allowedIps },
     expiresAt: isoTimeOrNull(record.expiresAtMs),
     ...showLimits(record),
   };

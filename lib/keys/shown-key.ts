@@ -31,6 +31,8 @@ export interface KeySettings extends ShownLimits {
   readonly ownerId: string | null;
   readonly teamId: string | null;
   readonly rateLimitEnabled: boolean;
+  readonly rateLimitPreset: string | null;
+  readonly allowedIps: readonly string[] | null;
   readonly tags: readonly string[];
   readonly metadata: Metadata;
   readonly expiresAt: string | null;

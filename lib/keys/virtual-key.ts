@@ -1,4 +1,5 @@
 import type { Limits } from '../limits/limit.ts';
+import type { RateLimitPreset } from '../limits/presets.ts';
 
 /** Which kinds of call a key may make. Endpoints outside these three are ruled by `endpoints`. */
 export interface Permissions {
@@ -35,6 +36,10 @@ export interface VirtualKeyRecord extends Limits {
   readonly permissions: Permissions;
   /** `false`: requests, tokens and concurrency are counted and never refused. Money always holds. */
   readonly rateLimitEnabled: boolean;
+  /** The preset that its limits were filled from. */
+  readonly rateLimitPreset: RateLimitPreset | null;
+  /** Addresses and networks (CIDR) that may use the key; `null`: all. */
+  readonly allowedIps: readonly string[] | null;
   readonly tags: readonly string[];
   readonly metadata: Metadata;
   readonly expiresAtMs: number | null;

@@ -23,6 +23,10 @@ export const tightening: FieldRules = {
   modelLimits: tightensModels,
   expiresAtMs: lowers,
   rateLimitEnabled: (_before, after) => after,
+  // The limits that come with it are judged one by one.
+  rateLimitPreset: 'free',
+  allowedIps: (before, after) =>
+    after !== null && (before === null || after.every((network) => before.includes(network))),
   maxBudgetNanoUsd: 'never',
   softBudgetNanoUsd: 'never',
   budgetDuration: 'never',

@@ -16,7 +16,9 @@ export function addOwnRoutes(router: Router, keys: VirtualKeys, { secrets }: Int
       res.set('WWW-Authenticate', 'Bearer');
       throw new UnauthorizedError(explanations[verified.reason]);
     }
-    res.json({ key: verified.key, ...(await keys.balance(verified.key.id)) });
+    // What others have used under a shared limit is theirs to know.
+    const balance = await keys.balance(verified.key.id);
+    res.json({ key: verified.key, ...balance, limits: balance.limits.filter(({ scope }) => scope === 'key') });
   });
 
   router.route('/me').get(me).all(onlyMethods('GET'));

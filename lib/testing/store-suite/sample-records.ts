@@ -34,6 +34,8 @@ export function sampleKey(nowMs: number, fields: Partial<VirtualKeyRecord> = {})
     endpoints: null,
     permissions: { allowChatCompletions: true, allowEmbeddings: true, allowCompletions: true },
     rateLimitEnabled: true,
+    rateLimitPreset: null,
+    allowedIps: null,
     tags: [],
     metadata: {},
     expiresAtMs: null,

@@ -40,6 +40,8 @@ describe('createVirtualKeys: create', () => {
       ownerId: 'ada',
       teamId: 'red',
       rateLimitEnabled: true,
+      rateLimitPreset: null,
+      allowedIps: null,
       tags: ['prod'],
       metadata: { ticket: 7 },
       expiresAt: new Date(clock() + 30 * dayMs).toISOString(),
@@ -122,7 +124,8 @@ describe('createVirtualKeys: create', () => {
       [{ maxBudget: Infinity, rpmLimit: Number.NaN }, 'maxBudget', 'rpmLimit'],
       [{ rpmLimit: 1.5, tpmLimit: -2 }, 'rpmLimit', 'tpmLimit'],
       [{ expiresAt: '2025-06-15T11:59:59.999Z' }, 'expiresAt'],
-      [{ allowedIps: ['10.0.0.0/8'] }, 'allowedIps'],
+      [{ allowedIps: ['10.0.0.0/33'] }, 'allowedIps.0'],
+      [{ rateLimitPreset: 'gold' }, 'rateLimitPreset'],
       ...['1y', 'mo', '30 d', '-1d'].map((budgetDuration): [object, string] => [
         { budgetDuration, maxBudget: 1 },
         'budgetDuration',

@@ -11,6 +11,7 @@ import {
   parseReason,
   parseScope,
 } from '../../../lib/keys/key-schema.ts';
+import { rateLimitPresets } from '../../../lib/limits/presets.ts';
 
 const nowMs = Date.UTC(2025, 5, 15, 12);
 const dayMs = 86_400_000;
@@ -88,6 +89,9 @@ describe('parseKeyInput', () => {
     ['metadata', { team: { lead: ['x', 1, null, true] } }, { metadata: { team: { lead: ['x', 1, null, true] } } }],
     ['metadata', null, {}],
     ['rateLimitEnabled', false, { rateLimitEnabled: false }],
+    ['allowedIps', ['10.0.0.0/8', '2001:db8::1', '10.0.0.0/8'], { allowedIps: ['10.0.0.0/8', '2001:db8::1'] }],
+    ['allowedIps', [], { allowedIps: [] }],
+    ['rateLimitPreset', 'standard', { rateLimitPreset: 'standard', ...rateLimitPresets.standard }],
   ];
   for (const [field, value, stored] of accepted) {
     it(`takes ${field} ${describeValue(value)}`, () => {
@@ -149,8 +153,9 @@ describe('parseKeyInput', () => {
     ['metadata', { run() {} }],
     ['metadata', { count: 1n }],
     ['metadata', { count: Number.NaN }],
-    ['allowedIps', ['10.0.0.0/8']],
-    ['rateLimitPreset', 'standard'],
+    ['allowedIps', ['10.0.0.0/33'], 'allowedIps.0'],
+    ['allowedIps', ['localhost'], 'allowedIps.0'],
+    ['rateLimitPreset', 'gold'],
     ['__proto__x', 1],
     ['id', 'mine'],
     ['secretHash', 'x'],

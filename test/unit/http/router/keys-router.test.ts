@@ -97,12 +97,12 @@ for (const [version, createApp] of [
         const { as, keys } = setUp();
         const { status, body } = await as(admin)
           .post('/keys')
-          .send({ name: '', models: [], rpmLimit: 1.5, expiresAt: '2001-01-01T00:00:00Z', allowedIps: [] });
+          .send({ name: '', models: [], rpmLimit: 1.5, expiresAt: '2001-01-01T00:00:00Z', allowedIps: ['x'] });
         assert.equal(status, 400);
         assert.equal(body.error.code, 'invalid_request');
         assert.deepEqual(
           body.error.details.map(({ field }: { field: string }) => field),
-          ['models', 'rpmLimit', 'expiresAt', 'name', 'allowedIps'],
+          ['models', 'rpmLimit', 'allowedIps.0', 'expiresAt', 'name'],
         );
         assert.equal((await keys.count()).total, 0);
       });

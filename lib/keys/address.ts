@@ -13,6 +13,15 @@ export function addressOwner(address: string): string {
   return isIP(plain) === 6 ? `${ipv6Groups(plain).slice(0, 4).join(':')}::/64` : plain;
 }
 
+/** Whether a text is an address, or a network in CIDR (RFC 4632, RFC 4291): `192.0.2.7`, `2001:db8::/32`. */
+export function isNetwork(text: unknown): text is string {
+  if (typeof text !== 'string') return false;
+  const [address = '', length, ...rest] = text.split('/');
+  const family = isIP(address);
+  if (family === 0 || rest.length > 0 || address.includes('%')) return false;
+  return length === undefined || (/^\d{1,3}$/.test(length) && Number(length) <= (family === 4 ? 32 : 128));
+}
+
 /** Whether an address is in a list of addresses and networks (CIDR). What is no address is in none. */
 export function isInNetworks(address: string, networks: readonly string[]): boolean {
   const plain = plainAddress(address);
