@@ -87,13 +87,11 @@ onEachExpress('llmErrorHandler', (createApp) => {
   });
 
   it('cannot answer what has begun, and leaves that to Express', async () => {
-    const app = createApp().use(
-      (_req, res, next) => {
-        res.write('begun');
-        next(new StoreUnavailableError('down'));
-      },
-      ...lastResort(),
-    );
+    const begin: RequestHandler = (_req, res, next) => {
+      res.write('begun');
+      next(new StoreUnavailableError('down'));
+    };
+    const app = createApp().use(begin, ...lastResort());
     await assert.rejects(Promise.resolve(request(app).get('/')), /aborted|socket hang up/);
   });
 });
