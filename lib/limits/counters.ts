@@ -1,5 +1,4 @@
-import type { BudgetCarry } from '../stores/store.ts';
-import type { ScopeId, Take } from './limit.ts';
+import type { BudgetCarry, ScopeId, Take } from './limit.ts';
 import {
   createWindow,
   giveBackToWindow,

@@ -1,6 +1,5 @@
-import type { Amounts, Clamp } from '../stores/store.ts';
 import { findBudget, openBudget, type ScopeCounters, windowOf } from './counters.ts';
-import type { AdmissionPlan, PlannedLimit, ScopeId } from './limit.ts';
+import type { AdmissionPlan, Amounts, Clamp, PlannedLimit, ScopeId } from './limit.ts';
 import { rollWindow, takeFromWindow, waitForRoom } from './window.ts';
 
 /** Nothing tells when a slot will be free: a client is asked to come back after a second. */

@@ -134,3 +134,31 @@ export interface AdmissionPlan {
   readonly validFromMs: number;
   readonly validUntilMs: number;
 }
+
+/** Tokens and money that a call may consume. */
+export interface Amounts {
+  readonly tokens: number;
+  readonly costNanoUsd: number;
+}
+
+/** Lets the ledger lower the output to what every token limit and budget still affords, in the deciding act. */
+export interface Clamp {
+  /** Tokens and money that do not depend on the output. */
+  readonly inputTokens: number;
+  readonly inputCostNanoUsd: number;
+  /** Pico-dollars (10⁻¹²) of one output token; 0 where no price is known. */
+  readonly outputPicoUsdPerToken: number;
+  readonly minOutputTokens: number;
+  readonly maxOutputTokens: number;
+}
+
+/** A counter that takes over what another counted: the budget's period was changed, its money was not. */
+export interface BudgetCarry {
+  readonly budgetId: string;
+  /** `null`: the counter is new, and opens with `openingNanoUsd` alone. */
+  readonly from: { readonly budgetId: string; readonly periodStartMs: number } | null;
+  readonly periodStartMs: number;
+  readonly periodEndMs: number | null;
+  /** What the usage record says was spent in the new period. The counter opens with the larger of the two. */
+  readonly openingNanoUsd: number;
+}

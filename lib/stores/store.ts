@@ -5,8 +5,11 @@
  * Refusals and conflicts are values. A store throws only when it cannot answer: `StoreUnavailableError`, with `cause`.
  */
 import type { KeyStatus, PolicyRecord, VirtualKeyRecord } from '../keys/virtual-key.ts';
-import type { AdmissionPlan, ScopeId, Take } from '../limits/limit.ts';
+import type { AdmissionPlan, Amounts, BudgetCarry, Clamp, ScopeId, Take } from '../limits/limit.ts';
+
 import type { TokenUsage, UsageEvent, UsageQuery, UsageRow, UsageSource, UsageSubject } from '../usage/usage.ts';
+
+export type { Amounts, BudgetCarry, Clamp };
 
 /** Milliseconds since the epoch. */
 export type Clock = () => number;
@@ -61,17 +64,6 @@ export interface AuditEntry {
 export interface AuditRow extends AuditEntry {
   /** By the store's clock. */
   readonly atMs: number;
-}
-
-/** A counter that takes over what another counted: the budget's period was changed, its money was not. */
-export interface BudgetCarry {
-  readonly budgetId: string;
-  /** `null`: the counter is new, and opens with `openingNanoUsd` alone. */
-  readonly from: { readonly budgetId: string; readonly periodStartMs: number } | null;
-  readonly periodStartMs: number;
-  readonly periodEndMs: number | null;
-  /** What the usage record says was spent in the new period. The counter opens with the larger of the two. */
-  readonly openingNanoUsd: number;
 }
 
 /** What goes along with a change of a record, in the same atomic act. */
@@ -185,23 +177,6 @@ export interface Records {
 }
 
 // ----------------------------------------------------------------------------------------------------------- ledger
-
-/** Tokens and money that a call may consume. */
-export interface Amounts {
-  readonly tokens: number;
-  readonly costNanoUsd: number;
-}
-
-/** Lets the ledger lower the output to what every token limit and budget still affords, in the deciding act. */
-export interface Clamp {
-  /** Tokens and money that do not depend on the output. */
-  readonly inputTokens: number;
-  readonly inputCostNanoUsd: number;
-  /** Pico-dollars (10⁻¹²) of one output token; 0 where no price is known. */
-  readonly outputPicoUsdPerToken: number;
-  readonly minOutputTokens: number;
-  readonly maxOutputTokens: number;
-}
 
 export interface AdmitRequest {
   /** Minted at random for this admission, never taken from a client. The same id again gets the same verdict. */
