@@ -1,0 +1,102 @@
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { cp, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+
+const run = promisify(execFile);
+const root = fileURLToPath(new URL('../..', import.meta.url));
+const consumers = fileURLToPath(new URL('consumer', import.meta.url));
+
+describe('The package, installed from its tarball', function () {
+  this.timeout(120_000);
+  let folder: string;
+
+  before(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'express-llm-keys-'));
+    await run('npm', ['pack', '--silent', '--pack-destination', folder], { cwd: root });
+    const [tarball = ''] = (await readdir(folder)).filter((name) => name.endsWith('.tgz'));
+    await writeFile(join(folder, 'package.json'), '{ "private": true }\n');
+    // The versions that are installed here, so that npm finds them in its cache.
+    const peers = await Promise.all(
+      ['express', '@types/express', '@types/node'].map(async (name) => `${name}@${await installedVersion(name)}`),
+    );
+    const quietly = ['--prefer-offline', '--no-audit', '--no-fund', '--loglevel=error'];
+    await run('npm', ['install', ...quietly, `./${tarball}`, ...peers], { cwd: folder });
+    await cp(consumers, folder, { recursive: true });
+  });
+  after(() => rm(folder, { recursive: true, force: true }));
+
+  async function installedVersion(name: string): Promise<string> {
+    const { version } = JSON.parse(await readFile(join(root, 'node_modules', name, 'package.json'), 'utf8'));
+    return version;
+  }
+
+  async function printed(script: string): Promise<unknown> {
+    return JSON.parse((await run(process.execPath, [script], { cwd: folder })).stdout);
+  }
+
+  it('has the built code and its documents, and nothing else', async () => {
+    const installed = join(folder, 'node_modules', 'express-llm-keys');
+    assert.deepEqual((await readdir(installed)).sort(), [
+      'CHANGELOG.md',
+      'LICENSE',
+      'README.md',
+      'dist',
+      'package.json',
+    ]);
+    assert.deepEqual((await readdir(join(installed, 'dist'))).sort(), ['cjs', 'esm']);
+  });
+
+  it('brings no driver along', async () => {
+    const installed = await readdir(join(folder, 'node_modules'));
+    const drivers = ['ioredis', 'redis', 'knex', 'pg', 'axios', 'openai', '@anthropic-ai', '@google', '@pydantic'];
+    assert.deepEqual(
+      installed.filter((name) => drivers.includes(name)),
+      [],
+    );
+  });
+
+  for (const [modules, script] of [
+    ['ES modules', 'answer.mjs'],
+    ['CommonJS', 'answer.cjs'],
+  ] as const) {
+    it(`answers from ${modules}`, async () => {
+      assert.deepEqual(await printed(script), {
+        status: 200,
+        content: 'Hello',
+        errors: [true, true, 'key_not_found'],
+        storeCases: true,
+      });
+    });
+  }
+
+  it('understands its other copy where both are in one process', async () => {
+    assert.deepEqual(await printed('both.mjs'), {
+      separate: true,
+      status: 200,
+      answer: { state: 'authenticated', model: 'gpt-4o', key: true },
+      forbidden: [403, 'model_not_allowed'],
+      error: [true, 'key_not_found'],
+    });
+  });
+
+  it('has types that compile in both kinds of modules', async () => {
+    const compiler = join(root, 'node_modules', 'typescript', 'bin', 'tsc');
+    const options = ['--noEmit', '--strict', '--exactOptionalPropertyTypes', '--module', 'nodenext', '--types', 'node'];
+    await run(process.execPath, [compiler, ...options, 'types.mts', 'types.cts'], { cwd: folder }).catch((error) => {
+      assert.fail(error.stdout);
+    });
+  });
+
+  it('starts the gateway by its name', async () => {
+    const { stdout } = await run('npx', ['--no-install', 'express-llm-keys', '--version'], { cwd: folder });
+    assert.equal(stdout.trim(), await packedVersion());
+  });
+
+  async function packedVersion(): Promise<string> {
+    return JSON.parse(await readFile(join(root, 'package.json'), 'utf8')).version;
+  }
+});
