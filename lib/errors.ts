@@ -151,6 +151,16 @@ export class OwnerKeyLimitError extends LlmKeysError {
   }
 }
 
+/** 429: too many secrets that belong to nobody came from one address. */
+export class TooManyFailedAttemptsError extends LlmKeysError {
+  readonly retryAfterMs: number;
+
+  constructor(retryAfterMs: number) {
+    super('too_many_failed_attempts', 429, 'Too many wrong secrets came from this address');
+    this.retryAfterMs = retryAfterMs;
+  }
+}
+
 /** 413: the body is larger than the route takes. */
 export class PayloadTooLargeError extends LlmKeysError {
   constructor(message = 'The body is too large') {

@@ -11,11 +11,6 @@ export interface EstimateOptions {
   readonly stateTokens: number;
   /** Estimated where nothing in the body tells. */
   readonly minimumTokens: number;
-  /**
-   * Counts the tokens of one text instead of its bytes. It runs on the whole text of strangers, synchronously: give it a
-   * counter that takes long texts in pieces, as most tokenizers need time by the square of a word's length.
-   */
-  readonly countTokens?: ((text: string) => number) | undefined;
 }
 
 /** What a request may consume, known before it is sent upstream. */
@@ -54,7 +49,7 @@ export function estimateTokens(body: unknown, options: EstimateOptions): TokenEs
   return { inputTokens, outputTokens: outputTokens(fields, options.output, inputTokens, outputs), outputs };
 }
 
-function countInput(body: JsonObject, { stateTokens, countTokens }: EstimateOptions): number {
+function countInput(body: JsonObject, { stateTokens }: EstimateOptions): number {
   let tokens = 0;
   let bytes = 0;
   let left = maxValues;
@@ -64,9 +59,7 @@ function countInput(body: JsonObject, { stateTokens, countTokens }: EstimateOpti
   const tokensOf = (attachment: Attachment) => (attachment === 'state' ? stateTokens : mediaTokens[attachment]);
 
   function takeText(text: string): void {
-    const counted = countTokens?.(text);
-    if (counted !== undefined && Number.isFinite(counted) && counted >= 0) tokens += counted;
-    else bytes += Buffer.byteLength(text);
+    bytes += Buffer.byteLength(text);
   }
 
   function takeFields(part: JsonObject, isRead?: ReadonlySet<string>): void {

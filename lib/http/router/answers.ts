@@ -1,5 +1,5 @@
 import type { NextFunction, Request, RequestHandler, Response } from 'express';
-import { isLlmKeysError, type LlmKeysError } from '../../errors.ts';
+import { isLlmKeysError, type LlmKeysError, TooManyFailedAttemptsError } from '../../errors.ts';
 import { entityTag } from './version.ts';
 
 /** Answers with a record and its entity tag. */
@@ -14,6 +14,7 @@ export function answerError(error: unknown, _req: Request, res: Response, next: 
     return;
   }
   if (error.status === 503) res.set('Retry-After', '1');
+  if (error instanceof TooManyFailedAttemptsError) res.set('Retry-After', String(Math.ceil(error.retryAfterMs / 1000)));
   res.status(error.status).json({ error: errorBody(error) });
 }
 

@@ -6,6 +6,7 @@ import type { VirtualKeys } from '../../keys/virtual-keys.ts';
 import type { AdminCall, AdminHandlers } from './admin-call.ts';
 import { onlyMethods, sendVersioned } from './answers.ts';
 import { refuseOtherFields } from './body.ts';
+import { refuseGuessing } from './guesses.ts';
 import { newKeyInput } from './new-key.ts';
 import { filterOf, flagOf, pageOf, queryOf } from './query.ts';
 import { approveEdit, isInScope } from './roles.ts';
@@ -27,7 +28,8 @@ export function keyTarget(req: Request): KeyTarget {
 }
 
 /** Keys themselves: made, listed, read, changed and ended. */
-export function addKeyRoutes(router: Router, keys: VirtualKeys, admin: AdminHandlers, { now }: Internals): void {
+export function addKeyRoutes(router: Router, keys: VirtualKeys, admin: AdminHandlers, internals: Internals): void {
+  const { now } = internals;
   const noTarget = () => null;
 
   const create = admin('keys.create', noTarget, async ({ req, res, body, grant, actor }) => {
@@ -93,12 +95,13 @@ export function addKeyRoutes(router: Router, keys: VirtualKeys, admin: AdminHand
       sendVersioned(call.res, await keys[method](keyId, call.actor));
     });
 
-  const verify = admin('keys.verify', noTarget, async ({ res, body, scope }) => {
+  const verify = admin('keys.verify', noTarget, async ({ req, res, body, scope }) => {
     refuseOtherFields(body, ['secret']);
     if (typeof body.secret !== 'string') {
       throw new InvalidRequestError([{ field: 'secret', message: 'must be a string' }]);
     }
     const verified = await keys.verify(body.secret);
+    if (!verified.valid) refuseGuessing(internals, verified.reason, req.ip);
     const isForeign = verified.valid && !isInScope(scope, verified.key);
     res.json(isForeign ? { valid: false, reason: 'unknown' } : verified);
   });

@@ -5,14 +5,17 @@ import type { VirtualKeys } from '../../keys/virtual-keys.ts';
 import { asyncHandler } from '../async-handler.ts';
 import { readCredential } from '../credentials.ts';
 import { onlyMethods } from './answers.ts';
+import { refuseGuessing } from './guesses.ts';
 
 /** What a virtual key may know of itself: it is the only credential here. */
-export function addOwnRoutes(router: Router, keys: VirtualKeys, { secrets }: Internals): void {
+export function addOwnRoutes(router: Router, keys: VirtualKeys, internals: Internals): void {
+  const { secrets } = internals;
   const me = asyncHandler(async (req, res) => {
     res.set('Cache-Control', 'no-store');
     const credential = readCredential(req, (text) => secrets.read(text) === 'ours');
     const verified = await keys.verify(credential.kind === 'found' ? credential.secret : '');
     if (!verified.valid) {
+      refuseGuessing(internals, verified.reason, req.ip);
       res.set('WWW-Authenticate', 'Bearer');
       throw new UnauthorizedError(explanations[verified.reason]);
     }

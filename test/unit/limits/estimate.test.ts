@@ -192,21 +192,6 @@ describe('estimateTokens', () => {
     assert.equal(input({}, { minimumTokens: 0 }), 0);
   });
 
-  it('asks the counter that is given, and does without its nonsense', () => {
-    const counted: string[] = [];
-    const countTokens = (text: string) => {
-      counted.push(text);
-      return text.length;
-    };
-    const image = { image_url: { url: base64 } };
-    const body = { system: 'Be brief.', messages: [{ content: ['Hi', image] }] };
-    assert.equal(input(body, { countTokens }), 11 + mediaTokens.image);
-    assert.deepEqual(counted.toSorted(), ['Be brief.', 'Hi']);
-    for (const nonsense of [Number.NaN, -1, Number.POSITIVE_INFINITY]) {
-      assert.equal(input({ input: words(5) }, { countTokens: () => nonsense }), 5);
-    }
-  });
-
   it('takes any depth, and ends where a body refers to itself', () => {
     const deep = JSON.parse(`{"input":${'['.repeat(200_000)}"word"${']'.repeat(200_000)}}`);
     assert.equal(input(deep), 1);

@@ -6,6 +6,7 @@ import { keysRouter } from '../../../../lib/http/router/keys-router.ts';
 import type { Grant } from '../../../../lib/http/router/roles.ts';
 import { createVirtualKeys } from '../../../../lib/keys/create-virtual-keys.ts';
 import type { KeyInput } from '../../../../lib/keys/key-input.ts';
+import { mintSecret } from '../../../../lib/keys/secret.ts';
 import type { CreateVirtualKeysOptions } from '../../../../lib/keys/service-options.ts';
 import { memoryStore } from '../../../../lib/stores/memory/memory-store.ts';
 
@@ -642,6 +643,21 @@ for (const [version, createApp] of [
         await keys.revoke(key.id);
         assert.deepEqual((await verify(secret)).body, { valid: false, reason: 'revoked' });
         for (const given of [undefined, 5, null]) assert.equal((await verify(given)).status, 400);
+      });
+
+      it('refuses guesses after twenty wrong secrets from one address, and no good key', async () => {
+        const { as, keys } = setUp();
+        const { secret, key } = await keys.create({ name: 'x', models: ['*'] });
+        const verify = async (given: string) => as(admin).post('/keys/verify').send({ secret: given });
+        for (let guess = 0; guess < 20; guess += 1) {
+          assert.deepEqual((await verify(mintSecret('sk-llm'))).body, { valid: false, reason: 'unknown' });
+        }
+        const refused = await verify(mintSecret('sk-llm'));
+        assert.deepEqual(
+          [refused.status, refused.body.error.code, refused.headers['retry-after']],
+          [429, 'too_many_failed_attempts', '3'],
+        );
+        assert.deepEqual((await verify(secret)).body, { valid: true, key });
       });
     });
 
