@@ -105,6 +105,7 @@ describe('README.md', () => {
       OwnerKeyLimitError: () => new errors.OwnerKeyLimitError(1),
       PayloadTooLargeError: () => new errors.PayloadTooLargeError(),
       UnsupportedMediaTypeError: () => new errors.UnsupportedMediaTypeError(),
+      TooManyFailedAttemptsError: () => new errors.TooManyFailedAttemptsError(3000),
       StoreUnavailableError: () => new errors.StoreUnavailableError(),
     };
     const rows = tableAfter('| class | code | status |').slice(2);
