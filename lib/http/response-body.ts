@@ -23,10 +23,11 @@ export function watchBody(response: ServerResponse, watcher: BodyWatcher): void 
     const { encoding, callback } = argumentsOf(rest);
     const bytes = ended ? undefined : bytesOf(chunk, encoding);
     // The response itself says what is wrong with a chunk that is neither bytes nor text, or comes after the end.
-    if (bytes === undefined) return write.call(this, chunk as Buffer, callback);
+    if (bytes === undefined || bytes.length === 0) return write.call(this, chunk as Buffer, callback);
     const passed = watcher.write(bytes);
     if (passed.length > 0) return write.call(this, passed, callback);
-    // Nothing to send yet: the handler goes on as if it had been sent.
+    // Nothing to send yet but the head: the handler goes on as if it had been sent.
+    if (!this.headersSent) this.flushHeaders();
     if (callback !== undefined) process.nextTick(callback);
     return !this.writableNeedDrain;
   } as ServerResponse['write'];

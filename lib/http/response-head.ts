@@ -25,7 +25,8 @@ export function beforeHead(response: ServerResponse, change: HeadChange): void {
   const writeHead = response.writeHead as (status: number, message?: string) => ServerResponse;
   response.writeHead = function changedHead(this: ServerResponse, status: number, ...rest: unknown[]) {
     const message = typeof rest[0] === 'string' ? rest[0] : undefined;
-    setAll(this, (message === undefined ? rest[0] : rest[1]) as OutgoingHttpHeaders | unknown[] | undefined);
+    const headers = rest[1] ?? (message === undefined ? rest[0] : undefined);
+    setAll(this, headers as OutgoingHttpHeaders | unknown[] | null | undefined);
     this.statusCode = status;
     for (const waitingChange of queue.splice(0)) waitingChange(this);
     return message === undefined
@@ -35,7 +36,7 @@ export function beforeHead(response: ServerResponse, change: HeadChange): void {
 }
 
 /** Takes what `writeHead` may be given: an object, pairs, or names and values in turn. */
-function setAll(response: ServerResponse, headers: OutgoingHttpHeaders | unknown[] | undefined): void {
+function setAll(response: ServerResponse, headers: OutgoingHttpHeaders | unknown[] | null | undefined): void {
   if (headers === undefined || headers === null) return;
   if (!Array.isArray(headers)) {
     for (const [name, value] of Object.entries(headers)) if (value !== undefined) response.setHeader(name, value);
