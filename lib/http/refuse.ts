@@ -1,3 +1,4 @@
+import type { ServerResponse } from 'node:http';
 import type { NextFunction, Request, Response } from 'express';
 import { LlmKeysError } from '../errors.ts';
 import { dialectOf } from './dialect.ts';
@@ -7,6 +8,7 @@ import { refusalAnswer, refusalParam } from './refusal-answer.ts';
 import { refusalMessage } from './refusal-messages.ts';
 import { refusalRow } from './refusal-table.ts';
 import { readRequestPath } from './request-path.ts';
+import { beforeHead } from './response-head.ts';
 import { createRouteTable, type RouteTable } from './route-table.ts';
 
 export interface RefuseOptions {
@@ -56,13 +58,18 @@ export function sendRefusal(req: Request, res: Response, refusal: Refusal, optio
 
 /** Tells the id under which logs know the request, and lets a browser's client read what this package tells. */
 export function identifyResponse(res: Response, requestId: string): void {
-  res.setHeader('x-request-id', requestId);
-  res.setHeader('request-id', requestId);
-  expose(res, exposedHeaders([]));
+  const identify = () => {
+    res.setHeader('x-request-id', requestId);
+    res.setHeader('request-id', requestId);
+    expose(res, exposedHeaders([]));
+  };
+  identify();
+  // Once more, over those of an upstream that a handler has passed on.
+  beforeHead(res, identify);
 }
 
 /** Adds names to `Access-Control-Expose-Headers`. */
-export function expose(res: Response, names: readonly string[]): void {
+export function expose(res: ServerResponse, names: readonly string[]): void {
   const exposed = String(res.getHeader('Access-Control-Expose-Headers') ?? '');
   const all = new Set([...exposed.split(',').map((name) => name.trim()), ...names]);
   all.delete('');
