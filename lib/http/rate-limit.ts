@@ -61,8 +61,8 @@ export function rateLimit(options: RateLimitOptions = {}): RequestHandler {
       warnOnce(llm.service.options.logger, 'rateLimit is mounted twice on one route; it acts once');
       return next();
     }
-    if (settings.skip(req)) return next();
     llm.acted.add('rateLimit');
+    if (settings.skip(req)) return next();
 
     const { budgetStatus, failWithError } = settings;
     const refused = (refusal: Refusal) =>
@@ -102,14 +102,22 @@ export function rateLimit(options: RateLimitOptions = {}): RequestHandler {
   ): void {
     const families = settings.headers ?? defaultFamilies(req, route);
     const headers = rateLimitHeaders(families, rateLimitStandings(standings, nowMs), nowMs);
-    expose(res, exposedHeaders(families));
-    // Those of an upstream describe the operator's key there, not this one.
     beforeHead(res, () => {
-      for (const name of rateLimitHeaderNames(headerFamilies)) res.removeHeader(name);
+      for (const name of res.getHeaderNames()) if (isUpstreamStanding(name)) res.removeHeader(name);
       for (const [name, value] of Object.entries(headers)) res.setHeader(name, value);
+      expose(res, exposedHeaders(families));
     });
   }
 }
+
+/** Such headers of an upstream describe the operator's key there, not this one. */
+function isUpstreamStanding(name: string): boolean {
+  return ofProviders.test(name) || ownNames.has(name);
+}
+
+// OpenAI's have a part for what is limited, such as `-project-tokens`; those of other rate limiters have none.
+const ofProviders = /^(?:x-ratelimit-(?:limit|remaining|reset)-|anthropic-ratelimit-)/;
+const ownNames = new Set(rateLimitHeaderNames(headerFamilies).map((name) => name.toLowerCase()));
 
 /** Nobody watches the response: an answer that is no success gives all back, any other is charged by its estimate. */
 function endUnmetered(llm: LlmRequest, call: HeldCall, route: DescribedRoute, res: Response): void {

@@ -49,7 +49,9 @@ export function recordUsage(options: RecordUsageOptions = {}): RequestHandler {
     if (llm === undefined) return next(wrongOrder('recordUsage', 'requireApiKey'));
     if (llm.state !== 'authenticated') return next();
     if (llm.route === undefined) return next(wrongOrder('recordUsage', 'requireModelAccess'));
-    if (llm.call === undefined) return next(wrongOrder('recordUsage', 'rateLimit'));
+    // What rateLimit has skipped is held against nothing, so there is nothing to charge.
+    if (llm.call === undefined)
+      return next(llm.acted.has('rateLimit') ? undefined : wrongOrder('recordUsage', 'rateLimit'));
     if (llm.acted.has('recordUsage')) {
       warnOnce(llm.service.options.logger, 'recordUsage is mounted twice on one route; it acts once');
       return next();
