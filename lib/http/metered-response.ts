@@ -27,7 +27,8 @@ export function meterResponse(res: Response, options: MeteredResponseOptions): v
   let meter: Meter | undefined;
   let ended = false;
 
-  // Only now the handler's headers are known; they tell how the body is to be read.
+  // Opened when the head is sent or the first bytes come: then the handler's headers are known, which tell how the body
+  // is to be read, and those of a compression that was mounted before are not there yet.
   function opened(): Meter {
     meter ??= createMeter({
       format: route.route.format,
@@ -52,10 +53,11 @@ export function meterResponse(res: Response, options: MeteredResponseOptions): v
   async function endCall(isWhole: boolean): Promise<void> {
     // The calls of the handler were charged where they went out; what is left of the request is its slot.
     if (llm.isDelegated) return call.cancel();
-    const own = llm.recorded ?? ownUsage(copy, readUsage);
-    if (own !== undefined) return settleOwn(own);
+    if (llm.recorded !== undefined) return settleOwn(llm.recorded);
     // A client that left before the head was sent: nobody knows how the upstream took the call.
     if ((isWhole || res.headersSent) && !isSuccess(res)) return call.cancel();
+    const own = ownUsage(copy, readUsage);
+    if (own !== undefined) return settleOwn(own);
     if (route.model === null) {
       return call.settle({ usage: noTokens, model: null, costNanoUsd: 0, source: 'reported' });
     }
@@ -75,7 +77,10 @@ export function meterResponse(res: Response, options: MeteredResponseOptions): v
     }
   }
 
-  if (injectedUsage) beforeHead(res, () => res.removeHeader('content-length'));
+  beforeHead(res, () => {
+    opened();
+    if (injectedUsage) res.removeHeader('content-length');
+  });
   watchBody(res, {
     write(chunk) {
       copy?.add(chunk);
