@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http';
-import { type JsonBody, jsonBody, replaceBody } from './request-body.ts';
+import { type JsonBody, jsonBody, removeHeaders, replaceBody } from './request-body.ts';
 import type { DescribedRoute } from './route.ts';
 
 /**
@@ -11,6 +11,7 @@ export function askForUsage(request: IncomingMessage, route: DescribedRoute): bo
   if (asked === undefined) return false;
   replaceBody(request, asked);
   // A compressed stream cannot be cut: a handler that forwards headers must not ask for one.
+  removeHeaders(request, ['accept-encoding']);
   request.headers['accept-encoding'] = 'identity';
   return true;
 }

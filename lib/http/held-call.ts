@@ -68,12 +68,12 @@ export function createHeldCall(
       idleRenewals = 0;
     },
     settle: (consumption) => end(() => settlements.settle(hold, consumption)),
-    settleByEstimate(problem) {
+    settleByEstimate(problem, source = 'estimated') {
       call.settle({
         usage: estimate,
         model: null,
         costNanoUsd: hold.amounts.costNanoUsd,
-        source: 'estimated',
+        source,
         problem,
       });
     },
