@@ -41,8 +41,7 @@ export function llmGuard(options: LlmGuardOptions): RequestHandler {
   const steps: readonly RequestHandler[] = [
     requireApiKey(pick(options, apiKeyOptions)),
     function parseJson(req, res, next) {
-      const isOpen = req.body === undefined && findLlmRequest(req)?.state === 'authenticated';
-      if (isOpen) parse(req, res, next);
+      if (findLlmRequest(req)?.state === 'authenticated' && !isParsed(req)) parse(req, res, next);
       else next();
     },
     requireModelAccess(pick(options, modelAccessOptions)),
@@ -66,6 +65,13 @@ export function llmGuard(options: LlmGuardOptions): RequestHandler {
     }
     step(0);
   };
+}
+
+/** Parsers for other types leave an empty object behind on Express 4, and the stream unread. */
+function isParsed(req: Request): boolean {
+  const { body } = req;
+  const isEmpty = typeof body === 'object' && body !== null && Object.keys(body).length === 0;
+  return body !== undefined && (req.readableDidRead || !isEmpty);
 }
 
 /** The options of one middleware out of all. */
