@@ -1,63 +1,79 @@
-import type { ScopeId } from '../limits/limit.ts';
+import type { BudgetCarry, ScopeId } from '../limits/limit.ts';
 import { budgetPeriod, budgetsOf, type LimitedScope, type NamedBudget } from '../limits/plan.ts';
 import { matchesPattern } from '../pattern.ts';
-import type { BudgetCarry, Store } from '../stores/store.ts';
+import type { Store } from '../stores/store.ts';
+
+type UsageReader = Pick<Store, 'usage'>;
 
 /**
  * What the counters of a scope's budgets open with: the spend that the usage record has for the scope in the period that
  * is current. Sums of the record are by the hour, so that a period beginning inside one opens with a little more.
  */
 export async function openingsOf(
-  store: Pick<Store, 'usage'>,
+  store: UsageReader,
   scope: LimitedScope,
   nowMs: number,
 ): Promise<readonly BudgetCarry[]> {
   if (scope.limits === null) return [];
-  return Promise.all(
-    budgetsOf(scope.limits).map(async (budget): Promise<BudgetCarry> => {
-      const { startMs, endMs } = budgetPeriod(budget, scope.anchorMs, nowMs);
-      return {
-        budgetId: budget.id,
-        from: null,
-        periodStartMs: startMs,
-        periodEndMs: endMs,
-        openingNanoUsd: await spendSince(store, scope.scopeId, budget, startMs),
-      };
-    }),
-  );
+  return Promise.all(budgetsOf(scope.limits).map((budget) => carryOf(store, scope, budget, null, nowMs)));
 }
 
 /**
  * How the budgets of a scope go on after its limits changed. A budget whose period is another one takes over what the
- * one before it counted; a budget that is new opens with what the usage record says.
+ * one before it counted; a budget that is new opens with what the usage record says. Nothing is read where all go on as
+ * they were.
  */
 export async function carriesOf(
-  store: Pick<Store, 'usage'>,
+  store: UsageReader,
   before: LimitedScope,
   after: LimitedScope,
   nowMs: number,
 ): Promise<readonly BudgetCarry[]> {
-  if (before.limits === null) return openingsOf(store, after, nowMs);
+  if (before.limits === null || after.limits === null) return openingsOf(store, after, nowMs);
+  const budgets = budgetsOf(after.limits);
   // A policy counts nothing under a budget without a limit: when it gets one, the usage record says what was spent.
   const counted = budgetsOf(before.limits).filter(({ limit }) => limit !== null || before.scopeId.startsWith('key:'));
-  const earlier = new Map(counted.map((budget) => [budget.id, budget]));
-  const openings = await openingsOf(store, after, nowMs);
-  const kept = new Set(openings.map(({ budgetId }) => budgetId));
   // `budgets` are named by their duration: one that went is continued by one that came.
-  const gone = [...earlier.values()].filter(({ id }) => id.startsWith('extra/') && !kept.has(id));
-  return openings.flatMap((opening) => {
-    const same = earlier.get(opening.budgetId);
-    const source = same ?? (opening.budgetId.startsWith('extra/') ? gone.shift() : undefined);
-    if (source === undefined) return [opening];
-    const { startMs, endMs } = budgetPeriod(source, before.anchorMs, nowMs);
-    const isSamePeriod = startMs === opening.periodStartMs && endMs === opening.periodEndMs;
-    if (source.id === opening.budgetId && isSamePeriod) return [];
-    return [{ ...opening, from: { budgetId: source.id, periodStartMs: startMs } }];
+  const gone = counted.filter(({ id }) => id.startsWith('extra/') && !budgets.some((budget) => budget.id === id));
+  const carries = budgets.flatMap((budget) => {
+    const same = counted.find(({ id }) => id === budget.id);
+    if (same !== undefined && isSamePeriod(same, before, budget, after, nowMs)) return [];
+    const source = same ?? (budget.id.startsWith('extra/') ? gone.shift() : undefined);
+    const from = source && {
+      budgetId: source.id,
+      periodStartMs: budgetPeriod(source, before.anchorMs, nowMs).startMs,
+    };
+    return [carryOf(store, after, budget, from ?? null, nowMs)];
   });
+  return Promise.all(carries);
+}
+
+function isSamePeriod(
+  budget: NamedBudget,
+  before: LimitedScope,
+  next: NamedBudget,
+  after: LimitedScope,
+  nowMs: number,
+): boolean {
+  const period = budgetPeriod(budget, before.anchorMs, nowMs);
+  const nextPeriod = budgetPeriod(next, after.anchorMs, nowMs);
+  return period.startMs === nextPeriod.startMs && period.endMs === nextPeriod.endMs;
+}
+
+async function carryOf(
+  store: UsageReader,
+  scope: LimitedScope,
+  budget: NamedBudget,
+  from: BudgetCarry['from'],
+  nowMs: number,
+): Promise<BudgetCarry> {
+  const { startMs, endMs } = budgetPeriod(budget, scope.anchorMs, nowMs);
+  const openingNanoUsd = await spendSince(store, scope.scopeId, budget, startMs);
+  return { budgetId: budget.id, from, periodStartMs: startMs, periodEndMs: endMs, openingNanoUsd };
 }
 
 async function spendSince(
-  store: Pick<Store, 'usage'>,
+  store: UsageReader,
   scopeId: ScopeId,
   { model }: NamedBudget,
   fromMs: number,
