@@ -12,8 +12,10 @@ import { createExternalUsage } from './external-usage.ts';
 import { createGuessing } from './guessing.ts';
 import { createHooks } from './hooks.ts';
 import { attachInternals } from './internals.ts';
-import { createKeyCommands } from './key-commands.ts';
+import { createKeyChanges } from './key-changes.ts';
+import { createKeyCreation } from './key-creation.ts';
 import { createKeyQueries } from './key-queries.ts';
+import { createKeyRemoval } from './key-removal.ts';
 import { createLastUsed } from './last-used.ts';
 import { createPolicies } from './policies.ts';
 import { createPrincipals } from './principals.ts';
@@ -23,6 +25,7 @@ import { createSecretFormat } from './secret.ts';
 import type { ServiceContext } from './service-context.ts';
 import { type CreateVirtualKeysOptions, checkServiceOptions } from './service-options.ts';
 import { createSettlements, shownUsageEvent } from './settlements.ts';
+import { createSpendReset } from './spend-reset.ts';
 import { parseHold, parseUsage } from './usage-input.ts';
 import { createVerification } from './verification.ts';
 import type { VirtualKeys } from './virtual-keys.ts';
@@ -110,7 +113,6 @@ export function createVirtualKeys(given: CreateVirtualKeysOptions): VirtualKeys 
   const verify = createVerification({ secrets, principals, now });
   const policies = createPolicies(context);
   const direct = createDirectAdmissions(context, admissions);
-  const commands = createKeyCommands(context);
 
   const leaveStore = store.open({ clock: options.clock, logger, onNotice });
   const sweeping = setInterval(() => {
@@ -119,7 +121,10 @@ export function createVirtualKeys(given: CreateVirtualKeysOptions): VirtualKeys 
   sweeping.unref();
 
   const service: VirtualKeys = {
-    ...commands,
+    create: createKeyCreation(context),
+    ...createKeyChanges(context),
+    ...createKeyRemoval(context),
+    resetSpend: createSpendReset(context),
     get: queries.get,
     list: queries.list,
     count: queries.count,

@@ -1,0 +1,163 @@
+import { isDeepStrictEqual } from 'node:util';
+import { KeyNotFoundError, KeyRevokedError, VersionConflictError } from '../errors.ts';
+import type { Actor, Change } from '../stores/store.ts';
+import { createAlias } from './alias.ts';
+import { auditEntry } from './audit.ts';
+import { carriesOf } from './budget-openings.ts';
+import { maxConflicts, retrying, updated } from './conflicts.ts';
+import type { KeyChange } from './hooks.ts';
+import type { KeyPatch } from './key-input.ts';
+import { applyKeyPatch, parseGraceSeconds, parseReason } from './key-schema.ts';
+import { keyScope } from './principals.ts';
+import { checkMaximums } from './quotas.ts';
+import type { ServiceContext } from './service-context.ts';
+import type { VirtualKey } from './shown-key.ts';
+import type { VirtualKeyRecord } from './virtual-key.ts';
+import type { UpdateOptions } from './virtual-keys.ts';
+
+/** What a change does to a record; the version, the revision and the time of the change are not its business. */
+type Mutation = (current: VirtualKeyRecord, nowMs: number) => Partial<VirtualKeyRecord>;
+
+interface Changed {
+  readonly before: VirtualKey;
+  readonly key: VirtualKey;
+}
+
+interface ChangeRequest {
+  readonly action: Exclude<KeyChange['action'], 'create' | 'delete'>;
+  readonly ifVersion?: number | undefined;
+  readonly actor: Actor | undefined;
+  readonly reason?: string | null | undefined;
+  readonly secret?: string | undefined;
+}
+
+/** Fields whose change no admission has to hear of. */
+const cosmeticFields: ReadonlySet<string> = new Set([
+  'name',
+  'alias',
+  'tags',
+  'metadata',
+  'softBudgetNanoUsd',
+  'version',
+  'revision',
+  'updatedAtMs',
+  'lastUsedAtMs',
+]);
+
+/** Everything that changes a key. Each is one compare-and-set in the store, with its audit row. */
+export function createKeyChanges(context: ServiceContext) {
+  const { store, secrets, hooks, events, now, withDeadline, shown, auditView } = context;
+  const maxActive = context.options.maxActiveKeysPerOwner ?? null;
+
+  async function change(id: string, request: ChangeRequest, mutate: Mutation): Promise<Changed> {
+    const tries = request.ifVersion === undefined ? maxConflicts : 1;
+    try {
+      return await retrying(VersionConflictError, tries, () => changeOnce(id, request, mutate));
+    } finally {
+      // Also after a failure: a change that was not answered in time may have been made.
+      context.forget(`key:${id}`);
+    }
+  }
+
+  async function changeOnce(id: string, request: ChangeRequest, mutate: Mutation): Promise<Changed> {
+    const { ifVersion, action, actor, reason = null, secret = null } = request;
+    const current = await context.findRecord(id);
+    if (current === undefined) throw new KeyNotFoundError();
+    if (ifVersion !== undefined && ifVersion !== current.version) throw new VersionConflictError(current.version);
+    if (current.revokedAtMs !== null) throw new KeyRevokedError();
+    const nowMs = now();
+    const next = { ...current, ...mutate(current, nowMs), version: current.version + 1, updatedAtMs: nowMs };
+    const before = await shown(current);
+    const planned = await shown(next);
+    const record = await hooks.around({ action, key: planned, before, secret }, async () => {
+      const fence = mattersForAdmission(current, next);
+      const carries = fence ? await withDeadline(carriesOf(store, keyScope(current), keyScope(next), nowMs)) : [];
+      const audit = auditEntry(
+        `key.${pastTense[action]}`,
+        `key:${id}`,
+        actor,
+        auditView(current),
+        auditView(next),
+        reason,
+      );
+      const act: Change = { audit, outbox: hooks.wantsOutbox, fence, carries };
+      return updated(await withDeadline(store.updateKey(next, act, { maxActive })), maxActive);
+    });
+    // The change is made: counters that cannot be read now must not let it look refused, nor lose a new secret.
+    return { before, key: await shown(record).catch(() => planned) };
+  }
+
+  return {
+    async update(id: string, patch: KeyPatch, { ifVersion, approve }: UpdateOptions = {}, actor?: Actor) {
+      const { maximums } = await context.quotas();
+      const { before, key } = await change(id, { action: 'update', ifVersion, actor }, (current, nowMs) => {
+        const fields = applyKeyPatch(current, patch, nowMs);
+        approve?.(current, fields);
+        checkMaximums(fields, maximums, nowMs, current);
+        return fields.name === current.name ? fields : { ...fields, alias: createAlias(fields.name) };
+      });
+      events.emit('key.updated', { key, before });
+      return key;
+    },
+
+    async rotate(
+      id: string,
+      { graceSeconds = 0, ifVersion }: { graceSeconds?: number | undefined; ifVersion?: number | undefined } = {},
+      actor?: Actor,
+    ) {
+      const graceMs = parseGraceSeconds(graceSeconds) * 1000;
+      const secret = secrets.mint();
+      let graceEndsAtMs: number | null = null;
+      const { key } = await change(id, { action: 'rotate', ifVersion, actor, secret }, (current, nowMs) => {
+        graceEndsAtMs = graceMs === 0 ? null : nowMs + graceMs;
+        return {
+          secretHash: secrets.hash(secret),
+          prefix: secrets.display(secret),
+          // A grace that still lasts ends here: at most two secrets open a key.
+          previousSecret: graceEndsAtMs === null ? null : { secretHash: current.secretHash, endsAtMs: graceEndsAtMs },
+        };
+      });
+      const graceEndsAt = graceEndsAtMs === null ? null : new Date(graceEndsAtMs).toISOString();
+      events.emit('key.rotated', { key, graceEndsAt });
+      return { key, secret };
+    },
+
+    async disable(id: string, actor?: Actor) {
+      const { before, key } = await change(id, { action: 'disable', actor }, ({ disabledAtMs }, nowMs) => ({
+        disabledAtMs: disabledAtMs ?? nowMs,
+      }));
+      events.emit('key.updated', { key, before });
+      return key;
+    },
+
+    async enable(id: string, actor?: Actor) {
+      const { before, key } = await change(id, { action: 'enable', actor }, () => ({ disabledAtMs: null }));
+      events.emit('key.updated', { key, before });
+      return key;
+    },
+
+    async revoke(id: string, given: { reason?: string | undefined } = {}, actor?: Actor) {
+      const reason = parseReason(given.reason);
+      const { key } = await change(id, { action: 'revoke', actor, reason }, (_current, nowMs) => ({
+        revokedAtMs: nowMs,
+        revokedReason: reason,
+      }));
+      events.emit('key.revoked', { key, reason });
+      return key;
+    },
+  };
+}
+
+const pastTense = {
+  update: 'updated',
+  rotate: 'rotated',
+  disable: 'disabled',
+  enable: 'enabled',
+  revoke: 'revoked',
+} as const;
+
+/** Whether requests judged by the record as it was must be judged again. */
+function mattersForAdmission(before: VirtualKeyRecord, after: VirtualKeyRecord): boolean {
+  const fields = Object.keys(after) as (keyof VirtualKeyRecord)[];
+  return fields.some((field) => !cosmeticFields.has(field) && !isDeepStrictEqual(before[field], after[field]));
+}

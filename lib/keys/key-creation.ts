@@ -1,0 +1,60 @@
+import { randomUUID } from 'node:crypto';
+import { AliasTakenError, OwnerKeyLimitError } from '../errors.ts';
+import type { Actor } from '../stores/store.ts';
+import { createAlias } from './alias.ts';
+import { auditEntry } from './audit.ts';
+import { retrying } from './conflicts.ts';
+import type { KeyFields } from './key-fields.ts';
+import type { KeyInput } from './key-input.ts';
+import { parseKeyInput } from './key-schema.ts';
+import { applyDefaults, checkMaximums } from './quotas.ts';
+import type { ServiceContext } from './service-context.ts';
+import type { VirtualKey } from './shown-key.ts';
+import type { VirtualKeyRecord } from './virtual-key.ts';
+
+const maxAliasTries = 5;
+
+/** Makes keys. Their secret is in the answer, and nowhere else. */
+export function createKeyCreation(context: ServiceContext) {
+  const { store, secrets, hooks, events, now, withDeadline, shown, auditView } = context;
+  const maxActive = context.options.maxActiveKeysPerOwner ?? null;
+
+  async function insert(fields: KeyFields, secret: string, actor: Actor | undefined): Promise<VirtualKey> {
+    const nowMs = now();
+    const record: VirtualKeyRecord = {
+      ...fields,
+      id: randomUUID(),
+      alias: createAlias(fields.name),
+      secretHash: secrets.hash(secret),
+      prefix: secrets.display(secret),
+      previousSecret: null,
+      disabledAtMs: null,
+      revokedAtMs: null,
+      revokedReason: null,
+      version: 1,
+      revision: 0,
+      createdAtMs: nowMs,
+      updatedAtMs: nowMs,
+      lastUsedAtMs: null,
+    };
+    const key = await shown(record);
+    return hooks.around({ action: 'create', key, before: null, secret }, async () => {
+      const audit = auditEntry('key.created', `key:${record.id}`, actor, null, auditView(record));
+      const change = { audit, outbox: hooks.wantsOutbox, fence: true, carries: [] };
+      const inserted = await withDeadline(store.insertKey(record, change, { maxActive }));
+      if (inserted.outcome === 'inserted') return key;
+      if (inserted.outcome === 'owner_limit') throw new OwnerKeyLimitError(maxActive ?? 0);
+      throw new AliasTakenError();
+    });
+  }
+
+  return async function create(input: KeyInput, actor?: Actor): Promise<{ key: VirtualKey; secret: string }> {
+    const quotas = await context.quotas();
+    const fields = parseKeyInput(applyDefaults(input, quotas.defaults), now());
+    checkMaximums(fields, quotas.maximums, now());
+    const secret = secrets.mint();
+    const key = await retrying(AliasTakenError, maxAliasTries, () => insert(fields, secret, actor));
+    events.emit('key.created', { key });
+    return { key, secret };
+  };
+}
