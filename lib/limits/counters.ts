@@ -148,8 +148,14 @@ export interface Correction {
 /**
  * Replaces what a call took from one limit by what it consumed. Tokens below the estimate go back to the cell in which
  * they were taken, tokens above it count in the current one. Requests stay as they are, and slots belong to the hold.
+ * Answers the budget that it changed, if it did.
  */
-export function correct(counters: ScopeCounters, take: Take, correction: Correction, nowMs: number): void {
+export function correct(
+  counters: ScopeCounters,
+  take: Take,
+  correction: Correction,
+  nowMs: number,
+): BudgetCounter | undefined {
   if (take.measure === 'tokens') {
     const window = windowOf(counters, take.id, take.windowMs);
     rollWindow(window, nowMs);
@@ -158,10 +164,12 @@ export function correct(counters: ScopeCounters, take: Take, correction: Correct
     else if (more < 0) giveBackToWindow(window, correction.takenAtMs, -more);
   } else if (take.measure === 'budget') {
     const budget = findBudget(counters, take.id, take.periodStartMs) ?? reopen(counters, take);
-    if (budget === undefined) return;
+    if (budget === undefined) return undefined;
     budget.heldNanoUsd -= correction.heldNanoUsd;
     budget.spentNanoUsd += correction.spentNanoUsd;
+    return budget;
   }
+  return undefined;
 }
 
 /** A counter that was lost or forgotten. One of a period that has been followed by another serves nobody any more. */

@@ -25,7 +25,7 @@ export type StoreNotice =
   /** A record changed, here or in another process. */
   | { readonly type: 'changed'; readonly scopeId: ScopeId; readonly revision: number }
   /** The lease of a hold ran out; told once for each call that was open under it. */
-  | { readonly type: 'abandoned'; readonly event: UsageEvent }
+  | { readonly type: 'abandoned'; readonly event: UsageEvent; readonly charged: readonly ChargedBudget[] }
   /** A record could not be read. It was treated as absent: it denies. */
   | { readonly type: 'corrupt'; readonly scopeId: ScopeId }
   /** The store's clock stepped back by more than a window, which started again. */
@@ -135,6 +135,54 @@ export interface StoredDefaults {
   readonly version: number;
 }
 
+/** What an alert is about. The events of the same names tell of it. */
+export type AlertType = 'budget.warning' | 'budget.exceeded' | 'hold.abandoned' | 'hold.lost' | 'usage.unpriced';
+
+/** How a budget stood when it reached a threshold. */
+export interface AlertedBudget {
+  /** As refusals name it: `monthly_budget`, `model_budget`, … */
+  readonly name: string;
+  /** `null`: it has a soft budget alone. */
+  readonly limitNanoUsd: number | null;
+  readonly thresholdNanoUsd: number;
+  /** What part of the limit the threshold is; `null`: it is the soft budget. */
+  readonly percent: number | null;
+  readonly spentNanoUsd: number;
+  /** `null`: never. */
+  readonly resetAtMs: number | null;
+}
+
+/** Something that an operator should know of, told once. */
+export interface Alert {
+  /** Of the things that make it one: whoever tells of the same again, in whatever process, gives the same id. */
+  readonly id: string;
+  readonly type: AlertType;
+  /** Where it is: the scope of the budget, else the key. */
+  readonly scopeId: ScopeId;
+  /** Of the scope, for lists that show the alerts of an owner or a team. */
+  readonly ownerId: string | null;
+  readonly teamId: string | null;
+  /** The key whose call brought it about. */
+  readonly keyId: string;
+  /** The model of the call, or the pattern of the budget. */
+  readonly model: string | null;
+  /** `null`: it is about no budget. */
+  readonly budget: AlertedBudget | null;
+}
+
+export interface AlertRow extends Alert {
+  /** By the store's clock. */
+  readonly atMs: number;
+}
+
+export interface AlertQuery {
+  /** Any of these; absent: all. So with the others. */
+  readonly types?: readonly AlertType[] | undefined;
+  readonly scopeIds?: readonly ScopeId[] | undefined;
+  readonly ownerIds?: readonly string[] | undefined;
+  readonly teamIds?: readonly string[] | undefined;
+}
+
 /** What the next change is made to: the expected version is part of the atomic act. */
 export interface Records {
   /** Stores a new key. `maxActive` is checked against the owner's active keys in the same act. */
@@ -169,6 +217,13 @@ export interface Records {
   appendAudit(entry: AuditEntry): Promise<void>;
   /** Newest first. */
   listAudit(query: AuditQuery, page: Page): Promise<Listed<AuditRow>>;
+
+  /** Keeps the row unless one of this id is there: of many who insert it, one is told that it is new. */
+  insertAlert(
+    alert: Alert,
+  ): Promise<{ readonly outcome: 'inserted'; readonly row: AlertRow } | { readonly outcome: 'exists' }>;
+  /** Newest first, stable under equal times: by time, then id. */
+  listAlerts(query: AlertQuery, page: Page): Promise<Listed<AlertRow>>;
 
   /** Oldest first. */
   readOutbox(limit: number): Promise<readonly OutboxRow[]>;
@@ -268,11 +323,20 @@ export interface SettleRequest {
   readonly model: string | null;
 }
 
+/** A budget whose spending an act has changed, as it stands after the act. */
+export interface ChargedBudget {
+  readonly scopeId: ScopeId;
+  readonly budgetId: string;
+  readonly periodStartMs: number;
+  readonly spentNanoUsd: number;
+}
+
 export interface SettleResult {
   /** `late`: the lease had ended; the difference to what was charged then is applied. */
   readonly state: 'settled' | 'already' | 'late' | 'lost_hold';
   /** The usage record's line; `null` when `already`. */
   readonly event: UsageEvent | null;
+  readonly charged: readonly ChargedBudget[];
 }
 
 export interface BudgetBalance {
@@ -341,7 +405,10 @@ export interface Ledger {
     openings: readonly BudgetCarry[],
   ): Promise<{ readonly state: 'seeded' | 'superseded' }>;
   /** Appends usage that was measured elsewhere, once for each (hold, call), and charges the key's counters of the plan. */
-  record(event: UsageEvent, plan: AdmissionPlan): Promise<{ readonly state: 'recorded' | 'already' }>;
+  record(
+    event: UsageEvent,
+    plan: AdmissionPlan,
+  ): Promise<{ readonly state: 'recorded' | 'already'; readonly charged: readonly ChargedBudget[] }>;
   usage(query: UsageQuery): Promise<readonly UsageRow[]>;
   /** The usage record in the order it was written; a corrected line comes again. */
   usageEvents(after: string | null, limit: number): Promise<UsageEventPage>;

@@ -1,7 +1,7 @@
-import { type Correction, correct, type ScopeCounters } from '../../limits/counters.ts';
+import { type BudgetCounter, type Correction, correct, type ScopeCounters } from '../../limits/counters.ts';
 import type { ScopeId } from '../../limits/limit.ts';
 import { rollWindow } from '../../limits/window.ts';
-import type { Hold, ScopeBalance, SettleRequest, StoreNotice } from '../store.ts';
+import type { ChargedBudget, Hold, ScopeBalance, SettleRequest, StoreNotice } from '../store.ts';
 import type { Scopes } from './scopes.ts';
 
 /** The counters of all scopes, as calls change them. */
@@ -10,8 +10,8 @@ export interface Counting {
   onClockJump(scopeId: ScopeId, limitId: string): void;
   /** Brings a window up to the present; whoever notices a step of the clock first tells of it. */
   roll(counters: ScopeCounters, limitId: string, nowMs: number): void;
-  /** Corrects all that a call took. */
-  correctAll(hold: Hold, correction: Correction, nowMs: number): void;
+  /** Corrects all that a call took; answers the budgets whose spending it changed. */
+  correctAll(hold: Hold, correction: Correction, nowMs: number): readonly ChargedBudget[];
   balance(scopeId: ScopeId, nowMs: number): ScopeBalance | undefined;
 }
 
@@ -25,14 +25,19 @@ export function createCounting(scopes: Scopes, notify: (notice: StoreNotice) => 
     if (window !== undefined && rollWindow(window, nowMs)) onClockJump(scopeId, limitId);
   }
 
-  function correctAll(hold: Hold, correction: Correction, nowMs: number): void {
+  function correctAll(hold: Hold, correction: Correction, nowMs: number): readonly ChargedBudget[] {
+    let charged = nothingCharged;
     for (const taken of hold.takes) {
       const counters = scopes.find(taken.scopeId);
       // A scope that the ledger has lost opens with what the usage record says, this call included.
       if (counters === undefined) continue;
       roll(counters, taken.id, nowMs);
-      correct(counters, taken, correction, nowMs);
+      const budget = correct(counters, taken, correction, nowMs);
+      if (budget === undefined || correction.spentNanoUsd === 0) continue;
+      if (charged === nothingCharged) charged = [];
+      charged.push(chargedBudget(counters, budget));
     }
+    return charged;
   }
 
   return {
@@ -47,6 +52,14 @@ export function createCounting(scopes: Scopes, notify: (notice: StoreNotice) => 
       return balanceOf(counters);
     },
   };
+}
+
+// One for all, since most corrections of a budget without a price change none.
+const nothingCharged: ChargedBudget[] = [];
+
+export function chargedBudget({ scopeId }: ScopeCounters, budget: BudgetCounter): ChargedBudget {
+  const { budgetId, periodStartMs, spentNanoUsd } = budget;
+  return { scopeId, budgetId, periodStartMs, spentNanoUsd };
 }
 
 /** The correction after which nothing counts for a call any more. */

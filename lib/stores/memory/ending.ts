@@ -41,21 +41,22 @@ export function createEnding({ counting, holds, usageLog, notify }: EndingOption
       if (call.state === 'replaced') call.state = 'ended';
       if (call.state !== 'open') continue;
       call.state = 'abandoned';
-      const charged = call.onAbandoned === 'charge' ? call.hold.amounts.costNanoUsd : 0;
-      correctAll(call.hold, { ...uncounted(call.hold), spentNanoUsd: charged }, nowMs);
-      call.event = usageLog.append(abandonedEvent(call.hold, charged));
-      notify({ type: 'abandoned', event: call.event });
+      const spentNanoUsd = call.onAbandoned === 'charge' ? call.hold.amounts.costNanoUsd : 0;
+      const charged = correctAll(call.hold, { ...uncounted(call.hold), spentNanoUsd }, nowMs);
+      call.event = usageLog.append(abandonedEvent(call.hold, spentNanoUsd));
+      notify({ type: 'abandoned', event: call.event, charged });
     }
     endHold(hold, nowMs);
   }
 
   function settleLate(call: Call, request: SettleRequest, nowMs: number): SettleResult {
-    const charged = call.event?.costNanoUsd ?? 0;
+    const chargedNanoUsd = call.event?.costNanoUsd ?? 0;
     const event = settledEvent(call.hold, request);
-    correctAll(call.hold, charge(request, { countedTokens: 0, chargedNanoUsd: charged, heldNanoUsd: 0 }), nowMs);
+    const correction = charge(request, { countedTokens: 0, chargedNanoUsd, heldNanoUsd: 0 });
+    const charged = correctAll(call.hold, correction, nowMs);
     call.state = 'ended';
     call.event = call.event === null ? usageLog.append(event) : usageLog.replace(call.event, event);
-    return { state: 'late', event: call.event };
+    return { state: 'late', event: call.event, charged };
   }
 
   function cancelLate(call: Call, nowMs: number): { readonly state: 'cancelled' } {
@@ -68,9 +69,9 @@ export function createEnding({ counting, holds, usageLog, notify }: EndingOption
 
   function settleLost(request: SettleRequest, nowMs: number): SettleResult {
     const { hold } = request;
-    correctAll(hold, charge(request, { countedTokens: 0, chargedNanoUsd: 0, heldNanoUsd: 0 }), nowMs);
+    const charged = correctAll(hold, charge(request, { countedTokens: 0, chargedNanoUsd: 0, heldNanoUsd: 0 }), nowMs);
     const event = usageLog.append({ ...settledEvent(hold, request), source: 'lost_hold' });
-    return { state: 'lost_hold', event };
+    return { state: 'lost_hold', event, charged };
   }
 
   return {
@@ -82,28 +83,28 @@ export function createEnding({ counting, holds, usageLog, notify }: EndingOption
         if (call.state !== 'open') {
           // Whoever ends it by a settlement gives its slot back, too.
           if (call.state === 'replaced') closeCall(open, call, nowMs);
-          return { state: 'already', event: null };
+          return already;
         }
         const { tokens, costNanoUsd } = call.hold.amounts;
         const counted = { countedTokens: tokens, chargedNanoUsd: 0, heldNanoUsd: costNanoUsd };
-        correctAll(call.hold, charge(request, counted, call.hold.atMs), nowMs);
+        const charged = correctAll(call.hold, charge(request, counted, call.hold.atMs), nowMs);
         call.event = usageLog.append(settledEvent(call.hold, request));
         closeCall(open, call, nowMs);
-        return { state: 'settled', event: call.event };
+        return { state: 'settled', event: call.event, charged };
       }
       const ended = holds.findEnded(holdId);
       if (ended instanceof Map) {
         const abandoned = ended.get(callId);
-        if (abandoned?.state !== 'abandoned') return { state: 'already', event: null };
+        if (abandoned?.state !== 'abandoned') return already;
         return settleLate(abandoned, request, nowMs);
       }
-      if (ended === 'ended') return { state: 'already', event: null };
+      if (ended === 'ended') return already;
       if (open !== undefined) {
         open.calls.set(callId, endedBefore(request.hold));
         return settleLost(request, nowMs);
       }
       const charged = ended instanceof Set ? ended : new Set<string>();
-      if (charged.has(callId)) return { state: 'already', event: null };
+      if (charged.has(callId)) return already;
       charged.add(callId);
       holds.rememberEnded(holdId, charged, nowMs);
       return settleLost(request, nowMs);
@@ -141,6 +142,8 @@ export function createEnding({ counting, holds, usageLog, notify }: EndingOption
     },
   };
 }
+
+const already: SettleResult = { state: 'already', event: null, charged: [] };
 
 /** A call that ended before the ledger heard of its beginning, which may still arrive. */
 function endedBefore(hold: Hold): Call {

@@ -13,7 +13,7 @@ import type {
   StoreNotice,
 } from '../store.ts';
 import { createAdmitting } from './admitting.ts';
-import { createCounting } from './counting.ts';
+import { chargedBudget, createCounting } from './counting.ts';
 import { createEnding } from './ending.ts';
 import { adjustmentEvent } from './events.ts';
 import { createHolds } from './holds.ts';
@@ -96,16 +96,18 @@ export function createLedger(options: MemoryLedgerOptions): MemoryLedger {
 
     record(event, plan) {
       const name = `${event.holdId}/${event.callId}`;
-      if (applied.get(name)) return { state: 'already' };
+      if (applied.get(name)) return { state: 'already', charged: [] };
       const nowMs = now();
       applied.set(name, true, nowMs);
-      for (const limit of plan.limits) {
+      const charged = plan.limits.flatMap((limit) => {
         const counters = scopes.find(limit.scopeId);
-        if (limit.measure !== 'budget' || counters === undefined) continue;
-        openBudget(counters, limit.id, limit, nowMs).spentNanoUsd += event.costNanoUsd;
-      }
+        if (limit.measure !== 'budget' || counters === undefined || event.costNanoUsd === 0) return [];
+        const budget = openBudget(counters, limit.id, limit, nowMs);
+        budget.spentNanoUsd += event.costNanoUsd;
+        return [chargedBudget(counters, budget)];
+      });
       usageLog.append(event);
-      return { state: 'recorded' };
+      return { state: 'recorded', charged };
     },
   };
 }

@@ -1,4 +1,5 @@
 import type { Store, StoreEnvironment, StoreNotice } from '../store.ts';
+import { createAlertRows } from './alerts.ts';
 import { createLedger } from './ledger.ts';
 import { createRecords } from './records.ts';
 import { createScopes } from './scopes.ts';
@@ -11,6 +12,8 @@ export interface MemoryStoreOptions {
   maxUsageSums?: number | undefined;
   /** @defaultValue 100,000 */
   maxAuditRows?: number | undefined;
+  /** The latest alerts. @defaultValue 10,000 */
+  maxAlerts?: number | undefined;
   /**
    * Ended holds remembered, so that a repeated settlement changes nothing: for an hour, or the last so many.
    * @defaultValue 1,000,000
@@ -18,7 +21,13 @@ export interface MemoryStoreOptions {
   maxEndedHolds?: number | undefined;
 }
 
-const defaults = { maxUsageEvents: 100_000, maxUsageSums: 200_000, maxAuditRows: 100_000, maxEndedHolds: 1_000_000 };
+const defaults = {
+  maxUsageEvents: 100_000,
+  maxUsageSums: 200_000,
+  maxAuditRows: 100_000,
+  maxAlerts: 10_000,
+  maxEndedHolds: 1_000_000,
+};
 
 /**
  * A store in the memory of this process: nothing is shared, and nothing outlives it. The reference for every other store.
@@ -37,6 +46,7 @@ export function memoryStore(options: MemoryStoreOptions = {}): Store {
   const scopes = createScopes();
   const usageLog = createUsageLog({ maxEvents: sizes.maxUsageEvents, maxSums: sizes.maxUsageSums });
   const records = createRecords({ scopes, now, notify, maxAuditRows: sizes.maxAuditRows });
+  const alerts = createAlertRows({ now, maxAlerts: sizes.maxAlerts });
   const ledger = createLedger({ scopes, usageLog, now, notify, maxEndedHolds: sizes.maxEndedHolds });
 
   return {
@@ -47,6 +57,7 @@ export function memoryStore(options: MemoryStoreOptions = {}): Store {
       return () => environments.delete(environment);
     },
     ...records,
+    ...alerts,
     admit: ledger.admit,
     extend: ledger.extend,
     settle: ledger.settle,

@@ -24,7 +24,8 @@ export interface MemoryRecordsOptions {
 }
 
 /** Keys, policies and their history in one process. No method awaits anything, so each is one atomic act. */
-export function createRecords({ scopes, now, notify, maxAuditRows }: MemoryRecordsOptions): Records {
+export function createRecords(options: MemoryRecordsOptions): Omit<Records, 'insertAlert' | 'listAlerts'> {
+  const { scopes, now, notify, maxAuditRows } = options;
   const keys = new Map<string, VirtualKeyRecord>();
   const idsByHash = new Map<string, string>();
   const idsByAlias = new Map<string, string>();

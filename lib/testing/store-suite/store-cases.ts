@@ -1,8 +1,10 @@
 import { adjustmentCases } from './cases/adjustments.ts';
 import { admissionCases } from './cases/admission.ts';
+import { alertCases } from './cases/alerts.ts';
 import { blockingCases } from './cases/blocking.ts';
 import { budgetCases } from './cases/budgets.ts';
 import { carryCases } from './cases/carries.ts';
+import { chargedBudgetCases } from './cases/charged-budgets.ts';
 import { clampingCases } from './cases/clamping.ts';
 import { endingCases } from './cases/endings.ts';
 import { extensionCases } from './cases/extensions.ts';
@@ -34,6 +36,7 @@ export const storeCases: readonly StoreCase[] = [
   ...ownerLimitCases,
   ...policyCases,
   ...historyCases,
+  ...alertCases,
   ...revisionCases,
   ...seedingCases,
   ...fenceCases,
@@ -49,4 +52,5 @@ export const storeCases: readonly StoreCase[] = [
   ...adjustmentCases,
   ...usageCases,
   ...externalUsageCases,
+  ...chargedBudgetCases,
 ];

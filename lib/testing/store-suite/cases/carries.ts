@@ -99,6 +99,16 @@ export const carryCases: readonly StoreCase[] = [
     assert.deepEqual(await key.main(), { spent: 1.75, held: 0 });
   }),
 
+  storeCase('store', 'a settlement after the duration was changed tells how the new period stands', async (session) => {
+    const key = await createChangingKey(session, { maxBudgetNanoUsd: 5 * usd, budgetDuration: null });
+    const hold = await key.caller().hold({ costUsd: 2 });
+    await spend(key.caller(), 1);
+    await key.change({ budgetDuration: 'monthly' });
+    const { charged } = await key.caller().settle(hold, { costUsd: 2 });
+    const periodStartMs = Date.UTC(2026, 0, 1);
+    assert.deepEqual(charged, [{ scopeId: keyScope, budgetId: 'main', periodStartMs, spentNanoUsd: 3 * usd }]);
+  }),
+
   storeCase('store', 'a hold that outlives two changes leaves nothing negative and nothing stuck', async (session) => {
     const { clock } = session;
     const key = await createChangingKey(session, { maxBudgetNanoUsd: 5 * usd, budgetDuration: '10h' });

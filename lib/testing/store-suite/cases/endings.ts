@@ -85,7 +85,7 @@ export const endingCases: readonly StoreCase[] = [
       'already',
       'cancelled',
     ]);
-    assert.deepEqual(await caller.settle(hold, { costUsd: 1 }), { state: 'already', event: null });
+    assert.deepEqual(await caller.settle(hold, { costUsd: 1 }), { state: 'already', event: null, charged: [] });
     const left = { openHolds: 1, windows: { rpm: 2, tpm: 50 }, budgets: { main: { spent: 0, held: 0.5 } } };
     assert.deepEqual(await standingOf(store, keyScope), left);
     await store.cancel(other);

@@ -121,7 +121,7 @@ export const extensionCases: readonly StoreCase[] = [
       const caller = await createLimitedCaller(session);
       const settled = await caller.hold({ tokens: 10, costUsd: 1 });
       await store.cancel(admittedHold(await caller.extend(settled, { replacesFirst: true })));
-      assert.deepEqual(await caller.settle(settled, { costUsd: 1 }), { state: 'already', event: null });
+      assert.deepEqual(await caller.settle(settled, { costUsd: 1 }), { state: 'already', event: null, charged: [] });
       assert.deepEqual(await standingOf(store, keyScope), { ...nothingCounted, windows: { rpm: 1 } });
       const left = await caller.hold({ tokens: 10, costUsd: 1, leaseMs: secondMs });
       await store.cancel(admittedHold(await caller.extend(left, { replacesFirst: true })));

@@ -157,7 +157,7 @@ export const leaseCases: readonly StoreCase[] = [
       const { state, event } = await caller.settle(hold, { inputTokens: 20, outputTokens: 5, costUsd: 0.25 });
       assert.equal(state, 'late');
       assert.deepEqual([event?.costNanoUsd, event?.source, event?.atMs], [250_000_000, 'reported', hold.atMs]);
-      assert.deepEqual(await caller.settle(hold, { costUsd: 0.25 }), { state: 'already', event: null });
+      assert.deepEqual(await caller.settle(hold, { costUsd: 0.25 }), { state: 'already', event: null, charged: [] });
       assert.deepEqual(await store.cancel(hold), { state: 'already' });
       const after = { openHolds: 1, windows: { rpm: 1, tpm: 25 }, budgets: { main: { spent: 0.25, held: 0 } } };
       assert.deepEqual(await standingOf(store, keyScope), after);
