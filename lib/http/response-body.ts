@@ -18,6 +18,7 @@ export function watchBody(response: ServerResponse, watcher: BodyWatcher): void 
   const write = response.write as (chunk: Buffer, callback?: Callback) => boolean;
   const end = response.end as (callback?: Callback) => ServerResponse;
   let ended = false;
+  let hasSentHead = false;
 
   response.write = function watchedWrite(this: ServerResponse, chunk: unknown, ...rest: unknown[]) {
     const { encoding, callback } = argumentsOf(rest);
@@ -25,9 +26,11 @@ export function watchBody(response: ServerResponse, watcher: BodyWatcher): void 
     // The response itself says what is wrong with a chunk that is neither bytes nor text, or comes after the end.
     if (bytes === undefined || bytes.length === 0) return write.call(this, chunk as Buffer, callback);
     const passed = watcher.write(bytes);
+    const isFirst = !hasSentHead;
+    hasSentHead = true;
     if (passed.length > 0) return write.call(this, passed, callback);
     // Nothing to send yet but the head: the handler goes on as if it had been sent.
-    if (!this.headersSent) this.flushHeaders();
+    if (isFirst) this.flushHeaders();
     if (callback !== undefined) process.nextTick(callback);
     return !this.writableNeedDrain;
   } as ServerResponse['write'];
