@@ -5,7 +5,6 @@ import { readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { eventually } from '../support/eventually.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 
@@ -13,8 +12,8 @@ interface Running {
   readonly process: ChildProcessWithoutNullStreams;
   readonly stdout: () => string;
   readonly stderr: () => string;
-  /** Its exit code, once it has ended. */
-  readonly exit: Promise<number | null>;
+  /** Its exit code, once it has ended, or the signal that has ended it. */
+  readonly exit: Promise<number | string>;
 }
 
 describe('The gateway as a process', function () {
@@ -34,7 +33,7 @@ describe('The gateway as a process', function () {
     child.stderr.on('data', (chunk) => {
       stderr += chunk;
     });
-    const exit = once(child, 'close').then(([code]) => code as number | null);
+    const exit = once(child, 'close').then(([code, signal]): number | string => code ?? signal);
     return { process: child, stdout: () => stdout, stderr: () => stderr, exit };
   }
 
@@ -42,10 +41,13 @@ describe('The gateway as a process', function () {
     return run(process.execPath, ['--import', 'tsx', 'lib/gateway/cli.ts', ...args], env);
   }
 
-  async function listening(running: Running): Promise<string> {
-    await Promise.race([once(running.process.stdout, 'data'), running.exit]);
-    await eventually(() => running.stdout().includes('/api-keys/me'), `Listening: ${running.stderr()}`);
-    return running.stdout();
+  /** What it prints, once it listens. */
+  async function listening({ process, stdout, stderr, exit }: Running): Promise<string> {
+    const ended = exit.then(() => assert.fail(`It has ended: ${stderr()}`));
+    while (!stdout().includes('/api-keys/me')) await Promise.race([once(process.stdout, 'data'), ended]);
+    // That it ends later is no failure.
+    ended.catch(() => undefined);
+    return stdout();
   }
 
   afterEach(() => {
