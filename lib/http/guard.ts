@@ -1,4 +1,5 @@
 import express, { type Request, type RequestHandler, type Response } from 'express';
+import { refuseUnknownOptions } from '../options.ts';
 import { llmErrorHandler } from './error-handler.ts';
 import { findLlmRequest } from './llm-request.ts';
 import { checkMiddlewareOptions } from './mounting.ts';
@@ -37,6 +38,7 @@ export function llmGuard(options: LlmGuardOptions): RequestHandler {
     'json',
   ]);
   const { json, failWithError } = options;
+  if (json !== undefined) refuseUnknownOptions('llmGuard: json', json, ['limit']);
   const parse = express.json({ limit: json?.limit ?? '20mb', type: ['application/json', 'application/*+json'] });
   const steps: readonly RequestHandler[] = [
     requireApiKey(pick(options, apiKeyOptions)),
