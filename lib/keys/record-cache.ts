@@ -15,6 +15,8 @@ export interface Entry<T> {
  */
 export interface RecordCache<T> {
   get(name: string, fresh?: boolean): Promise<Entry<T>>;
+  /** From memory alone, also past `cacheMs`. */
+  remembered(name: string, maxAgeMs: number): Entry<T> | undefined;
   forget(name: string): void;
   /** Names that had no record may have one now. */
   forgetAbsent(): void;
@@ -70,6 +72,10 @@ export function createRecordCache<T>(options: RecordCacheOptions<T>): RecordCach
       });
       reading.set(name, begun);
       return begun;
+    },
+    remembered(name, maxAgeMs) {
+      const entry = present.get(name);
+      return entry !== undefined && isFresh(entry, now(), maxAgeMs) ? entry : undefined;
     },
     forget(name) {
       changes += 1;

@@ -5,53 +5,114 @@ const firstDelayMs = 250;
 const longestDelayMs = 5000;
 /** Longer, and the store may have forgotten the hold: the same settlement would be charged again. */
 const giveUpAfterMs = 10 * 60_000;
-const maxPending = 10_000;
+const maxWaiting = 10_000;
+/** So many failures in a row mean that the store is still down. One alone must not hold up those behind it. */
+const failuresToPause = 3;
 
 /** Acts that the ledger must hear of even when it is out of reach for a while: settlements and cancellations. */
 export interface Retries {
   /**
-   * Begins the act; while the store is unavailable it is repeated in the background. The first failure is thrown all the
-   * same, so that the caller knows that the answer is still to come.
+   * Begins the act; while the store is unavailable it is repeated in the background, after those that wait already. The
+   * first failure is thrown all the same, so that the caller knows that the answer is still to come.
+   *
+   * @param onGivenUp the act was given up after ten minutes, or because too many wait
    */
-  run<T>(act: () => T | Promise<T>): Promise<T>;
+  run<T>(act: () => T | Promise<T>, onGivenUp?: () => void): Promise<T>;
+  /** The store answers again: what waits is repeated now. */
+  hurry(): void;
   /** Resolves when the acts begun until now have succeeded or were given up, or after the time-out. */
   settled(timeoutMs: number): Promise<void>;
 }
 
+interface Waiting {
+  readonly act: () => unknown;
+  readonly giveUpAtMs: number;
+  readonly onGivenUp: () => void;
+  readonly resolve: () => void;
+}
+
 export function createRetries({ logger, now }: { logger: Logger; now: () => number }): Retries {
   const pending = new Set<Promise<unknown>>();
+  /** In the order in which they came. */
+  const waiting = new Set<Waiting>();
+  let isRepeating = false;
+  let wake: () => void = () => undefined;
 
   function track(work: Promise<unknown>): void {
     const tracked = work.catch(() => undefined).finally(() => pending.delete(tracked));
     pending.add(tracked);
   }
 
-  function repeatLater(act: () => unknown): Promise<void> | undefined {
-    if (pending.size <= maxPending) return repeat(act);
-    logger.error('Too many settlements wait for the store; one was dropped and its hold ends by its lease');
-    return undefined;
+  function repeatLater(act: () => unknown, onGivenUp: () => void): Promise<void> | undefined {
+    if (waiting.size >= maxWaiting) {
+      logger.error('Too many settlements wait for the store; one was dropped and its hold ends by its lease');
+      onGivenUp();
+      return undefined;
+    }
+    return new Promise((resolve) => {
+      waiting.add({ act, giveUpAtMs: now() + giveUpAfterMs, onGivenUp, resolve });
+      if (!isRepeating) void repeatUntilDone();
+    });
   }
 
-  async function repeat(act: () => unknown): Promise<void> {
-    const giveUpAtMs = now() + giveUpAfterMs;
-    for (let delayMs = firstDelayMs; now() < giveUpAtMs; delayMs = Math.min(delayMs * 2, longestDelayMs)) {
+  async function repeatUntilDone(): Promise<void> {
+    isRepeating = true;
+    for (let delayMs = firstDelayMs; waiting.size > 0; ) {
       await pause(delayMs);
-      try {
-        await act();
-        return;
-      } catch (error) {
-        if (!(error instanceof StoreUnavailableError)) throw error;
+      const answers = await repeatWaiting();
+      delayMs = answers ? firstDelayMs : Math.min(delayMs * 2, longestDelayMs);
+    }
+    isRepeating = false;
+  }
+
+  /** Answers whether the store does. */
+  async function repeatWaiting(): Promise<boolean> {
+    let failures = 0;
+    for (const entry of waiting) {
+      if (await isOver(entry)) {
+        waiting.delete(entry);
+        entry.resolve();
+        failures = 0;
+      } else {
+        failures += 1;
+        if (failures === failuresToPause) return false;
       }
     }
-    logger.error('A settlement was given up after ten minutes without the store; its hold ends by its lease');
+    return failures === 0;
+  }
+
+  async function isOver({ act, giveUpAtMs, onGivenUp }: Waiting): Promise<boolean> {
+    if (now() >= giveUpAtMs) {
+      logger.error('A settlement was given up after ten minutes without the store; its hold ends by its lease');
+      onGivenUp();
+      return true;
+    }
+    try {
+      await act();
+      return true;
+    } catch (error) {
+      // Any other failure would only come again.
+      return !(error instanceof StoreUnavailableError);
+    }
+  }
+
+  function pause(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, ms).unref();
+      wake = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
   }
 
   return {
-    run(act) {
+    run(act, onGivenUp = () => undefined) {
       const first = (async () => act())();
-      track(first.catch((error) => (error instanceof StoreUnavailableError ? repeatLater(act) : undefined)));
+      track(first.catch((error) => (error instanceof StoreUnavailableError ? repeatLater(act, onGivenUp) : undefined)));
       return first;
     },
+    hurry: () => wake(),
     async settled(timeoutMs) {
       let timer: NodeJS.Timeout | undefined;
       // Keeps the process alive, which the pauses between repetitions do not.
@@ -62,10 +123,4 @@ export function createRetries({ logger, now }: { logger: Logger; now: () => numb
       clearTimeout(timer);
     },
   };
-}
-
-function pause(ms: number): Promise<void> {
-  return new Promise((resolve) => {
-    setTimeout(resolve, ms).unref();
-  });
 }

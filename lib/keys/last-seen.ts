@@ -1,0 +1,68 @@
+import { createGenerations } from '../generations.ts';
+import type { AdmissionPlan, PlannedLimit, ScopeId } from '../limits/limit.ts';
+
+/** How much of a limit was used up when the store last told. */
+export interface Seen {
+  used: number;
+  atMs: number;
+  /** 0 except for budgets. */
+  periodStartMs: number;
+}
+
+/** How limits stood when the store last told of them, for the time in which it tells nothing. */
+export interface LastSeen {
+  /** Costs nothing until it is switched on, since few apps need it. */
+  switchOn(): void;
+  /** `remaining` stands by position of `plan.limits`. */
+  remember(plan: AdmissionPlan, remaining: readonly number[], nowMs: number): void;
+  /** `undefined`: never seen, or not in this period. */
+  find(limit: PlannedLimit): Seen | undefined;
+}
+
+const maxScopes = 100_000;
+
+export function createLastSeen(): LastSeen {
+  const scopes = createGenerations<Map<string, Seen>>({ maxSize: maxScopes });
+  let isOn = false;
+
+  function ofScope(scopeId: ScopeId, nowMs: number): Map<string, Seen> {
+    const known = scopes.get(scopeId) ?? new Map<string, Seen>();
+    scopes.set(scopeId, known, nowMs);
+    return known;
+  }
+
+  return {
+    switchOn() {
+      isOn = true;
+    },
+    remember({ limits }, remaining, nowMs) {
+      if (!isOn) return;
+      let scopeId: ScopeId | undefined;
+      let seenOfScope: Map<string, Seen> | undefined;
+      for (const [position, limit] of limits.entries()) {
+        if (limit.limit === null) continue;
+        if (seenOfScope === undefined || limit.scopeId !== scopeId) {
+          scopeId = limit.scopeId;
+          seenOfScope = ofScope(scopeId, nowMs);
+        }
+        const used = limit.limit - (remaining[position] ?? 0);
+        const seen = seenOfScope.get(limit.id);
+        if (seen === undefined) {
+          seenOfScope.set(limit.id, { used, atMs: nowMs, periodStartMs: periodOf(limit) });
+        } else {
+          seen.used = used;
+          seen.atMs = nowMs;
+          seen.periodStartMs = periodOf(limit);
+        }
+      }
+    },
+    find(limit) {
+      const seen = scopes.get(limit.scopeId)?.get(limit.id);
+      return seen?.periodStartMs === periodOf(limit) ? seen : undefined;
+    },
+  };
+}
+
+function periodOf(limit: PlannedLimit): number {
+  return limit.measure === 'budget' ? limit.periodStartMs : 0;
+}

@@ -1,0 +1,160 @@
+import { correct, createCounters, openBudget, type ScopeCounters, windowOf } from '../limits/counters.ts';
+import { decide, take } from '../limits/decide.ts';
+import type { PlannedLimit, ScopeId } from '../limits/limit.ts';
+import { rollWindow, takeFromWindow } from '../limits/window.ts';
+import type { AdmitVerdict, Amounts, ExtendRequest, Hold } from '../stores/store.ts';
+import type { LastSeen } from './last-seen.ts';
+
+/** What is asked of the store, without what only the store needs. */
+export type LocalRequest = Omit<ExtendRequest, 'hold' | 'callId' | 'replacesFirst'>;
+
+/**
+ * Stands in for a ledger that is down: decides by what was left when it last told, counts what it admits itself, and
+ * remembers each of these calls until the ledger has heard of it.
+ */
+export interface LocalLedger {
+  /** `undefined`: it can't tell, because a limit was never seen, or because too many calls wait for the store already. */
+  admit(request: LocalRequest, hold: Hold, nowMs: number): AdmitVerdict | undefined;
+  /** Whether the call was admitted here, and the ledger has not heard of it. */
+  has(holdId: string): boolean;
+  /** The call has ended, and consumed this much. */
+  end(holdId: string, consumed: Amounts, nowMs: number): void;
+  /** The ledger has heard of the call, or never will. */
+  forget(holdId: string): void;
+  /** The ledger answers again: it knows better how its limits stand. */
+  reset(): void;
+}
+
+/** Calls that wait for the store, running ones included. More are not admitted, since none may be lost. */
+const maxCalls = 10_000;
+const wholeClaim = { requests: 1, slots: 1 } as const;
+
+interface LocalCall {
+  readonly hold: Hold;
+  /** The estimate, and then what was consumed. */
+  counted: Amounts;
+  isOpen: boolean;
+}
+
+interface LocalScope {
+  readonly counters: ScopeCounters;
+  /** Limits that begin with what was seen of them. */
+  readonly opened: Set<string>;
+}
+
+export function createLocalLedger(lastSeen: Pick<LastSeen, 'find'>): LocalLedger {
+  const calls = new Map<string, LocalCall>();
+  const callsOfScope = new Map<ScopeId, Set<LocalCall>>();
+  const scopes = new Map<ScopeId, LocalScope>();
+
+  function scopeOf(scopeId: ScopeId): LocalScope {
+    const known = scopes.get(scopeId) ?? { counters: createCounters(scopeId, 0), opened: new Set() };
+    scopes.set(scopeId, known);
+    return known;
+  }
+
+  /** Whether it is known how the limit stands. */
+  function open(limit: PlannedLimit, nowMs: number): boolean {
+    if (limit.limit === null) return true;
+    const { counters, opened } = scopeOf(limit.scopeId);
+    const name = limit.measure === 'budget' ? `${limit.id} ${limit.periodStartMs}` : limit.id;
+    if (opened.has(name)) return true;
+    const seen = lastSeen.find(limit);
+    if (seen === undefined) return false;
+    opened.add(name);
+    add(counters, limit, seen.used, seen.atMs, nowMs);
+    for (const call of callsOfScope.get(limit.scopeId) ?? []) {
+      add(counters, limit, takenBy(call, limit), call.hold.atMs, nowMs);
+    }
+    return true;
+  }
+
+  function remember(hold: Hold): void {
+    const call = { hold, counted: hold.amounts, isOpen: true };
+    calls.set(hold.holdId, call);
+    for (const scopeId of new Set(hold.takes.map((taken) => taken.scopeId))) {
+      const ofScope = callsOfScope.get(scopeId) ?? new Set();
+      callsOfScope.set(scopeId, ofScope.add(call));
+    }
+  }
+
+  return {
+    admit(request, hold, nowMs) {
+      const { plan, amounts, clamp, notAfterMs } = request;
+      if (calls.size >= maxCalls) return undefined;
+      for (const limit of plan.limits) if (!open(limit, nowMs)) return undefined;
+      const counters = plan.scopes.map(({ scopeId }) => scopeOf(scopeId).counters);
+      const demand = { claim: wholeClaim, amounts, clamp, notAfterMs };
+      const decision = decide(plan, counters, demand, nowMs, () => undefined);
+      if (decision.outcome === 'refused' || decision.outcome === 'expired') return decision;
+      if (decision.outcome !== 'fits') return undefined;
+      const { remaining, outputTokens } = decision;
+      take(plan, counters, wholeClaim, decision.amounts, remaining, nowMs);
+      const admitted = { ...hold, takes: plan.takes, amounts: decision.amounts, atMs: nowMs };
+      remember(admitted);
+      return { outcome: 'admitted', hold: admitted, outputTokens, remaining };
+    },
+    has: (holdId) => calls.has(holdId),
+    end(holdId, consumed, nowMs) {
+      const call = calls.get(holdId);
+      if (call === undefined || !call.isOpen) return;
+      call.isOpen = false;
+      const correction = {
+        takenAtMs: call.hold.atMs,
+        countedTokens: call.counted.tokens,
+        tokens: consumed.tokens,
+        heldNanoUsd: call.counted.costNanoUsd,
+        spentNanoUsd: consumed.costNanoUsd,
+      };
+      call.counted = consumed;
+      for (const taken of call.hold.takes) {
+        const counters = scopes.get(taken.scopeId)?.counters;
+        if (counters === undefined) continue;
+        if (taken.measure === 'concurrency') counters.openHolds -= 1;
+        else correct(counters, taken, correction, nowMs);
+      }
+    },
+    forget(holdId) {
+      const call = calls.get(holdId);
+      if (call === undefined) return;
+      calls.delete(holdId);
+      for (const { scopeId } of call.hold.takes) {
+        const ofScope = callsOfScope.get(scopeId);
+        ofScope?.delete(call);
+        if (ofScope?.size === 0) callsOfScope.delete(scopeId);
+      }
+    },
+    reset: () => scopes.clear(),
+  };
+}
+
+function add(counters: ScopeCounters, limit: PlannedLimit, amount: number, atMs: number, nowMs: number): void {
+  if (limit.measure === 'budget') {
+    openBudget(counters, limit.id, limit, nowMs).spentNanoUsd += amount;
+  } else if (limit.measure === 'concurrency') {
+    counters.openHolds += amount;
+  } else {
+    const window = windowOf(counters, limit.id, limit.windowMs);
+    rollWindow(window, atMs);
+    takeFromWindow(window, amount);
+  }
+}
+
+/** What a call that the ledger has not heard of counts against a limit. */
+function takenBy({ hold, counted, isOpen }: LocalCall, limit: PlannedLimit): number {
+  const periodStartMs = limit.measure === 'budget' ? limit.periodStartMs : 0;
+  const hasTaken = hold.takes.some(
+    (taken) => taken.scopeId === limit.scopeId && taken.id === limit.id && taken.periodStartMs === periodStartMs,
+  );
+  if (!hasTaken) return 0;
+  switch (limit.measure) {
+    case 'requests':
+      return 1;
+    case 'tokens':
+      return counted.tokens;
+    case 'concurrency':
+      return isOpen ? 1 : 0;
+    case 'budget':
+      return counted.costNanoUsd;
+  }
+}
