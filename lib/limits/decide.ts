@@ -65,8 +65,9 @@ export function decide(
     by = 'max_tokens';
     retryAfterMs = null;
   }
-  for (const [position, limit] of plan.limits.entries()) {
-    if (limit.limit === null) continue;
+  for (let position = 0; position < plan.limits.length; position += 1) {
+    const limit = plan.limits[position];
+    if (limit === undefined || limit.limit === null) continue;
     const amount = amountFor(limit, demand.claim, amounts);
     if (amount === 0 && isCount(limit)) continue;
     if (limit.limit > 0 && amount <= (remaining[position] ?? 0)) continue;
@@ -90,13 +91,15 @@ export function take(
   remaining: number[],
   nowMs: number,
 ): void {
-  for (const [index, scope] of plan.scopes.entries()) {
+  for (let index = 0; index < plan.scopes.length; index += 1) {
     const scopeCounters = counters[index];
-    if (scopeCounters !== undefined && scopeCounters.revision < scope.revision) scopeCounters.revision = scope.revision;
+    const revision = plan.scopes[index]?.revision ?? 0;
+    if (scopeCounters !== undefined && scopeCounters.revision < revision) scopeCounters.revision = revision;
   }
-  for (const [position, limit] of plan.limits.entries()) {
-    const scopeCounters = counters[limit.scopeIndex];
-    if (scopeCounters === undefined) continue;
+  for (let position = 0; position < plan.limits.length; position += 1) {
+    const limit = plan.limits[position];
+    const scopeCounters = limit && counters[limit.scopeIndex];
+    if (limit === undefined || scopeCounters === undefined) continue;
     const amount = amountFor(limit, claim, amounts);
     remaining[position] = notNegative((remaining[position] ?? 0) - amount);
     if (limit.measure === 'budget') {
@@ -118,8 +121,10 @@ function fence(
   nowMs: number,
 ): Decision | undefined {
   let unseeded: ScopeId[] | undefined;
-  for (const [index, scope] of plan.scopes.entries()) {
+  for (let index = 0; index < plan.scopes.length; index += 1) {
+    const scope = plan.scopes[index];
     const scopeCounters = counters[index];
+    if (scope === undefined) continue;
     if (scopeCounters === undefined) {
       if (scope.revision > 0) unseeded = [...(unseeded ?? []), scope.scopeId];
     } else if (scopeCounters.closed || scopeCounters.revision > scope.revision) {

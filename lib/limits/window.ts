@@ -31,6 +31,7 @@ export function createWindow(id: string, windowMs: number): WindowCounter {
  * counted in its first cell, so that the step admits nothing and is over after one window; the answer is then `true`.
  */
 export function rollWindow(window: WindowCounter, nowMs: number): boolean {
+  if (nowMs < window.cellEndMs && nowMs >= window.cellEndMs - window.cellMs) return false;
   const cell = Math.floor(nowMs / window.cellMs);
   const ahead = cell - window.cell;
   if (ahead <= 0 && ahead >= -cellsPerWindow) return false;

@@ -112,7 +112,7 @@ export function createAdmitting({ scopes, roll, correctAll, onClockJump }: Count
       holds.open(
         {
           holdId,
-          slots: call.hold.takes.filter(({ measure }) => measure === 'concurrency'),
+          takes: call.hold.takes,
           calls: new Map([['', call]]),
           leaseMs,
           leaseEndsAtMs: 0,

@@ -29,8 +29,8 @@ export function createEnding({ counting, holds, usageLog, notify }: EndingOption
   }
 
   function endHold(hold: OpenHold, nowMs: number): void {
-    for (const { scopeId } of hold.slots) {
-      const counters = scopes.find(scopeId);
+    for (const { scopeId, measure } of hold.takes) {
+      const counters = measure === 'concurrency' ? scopes.find(scopeId) : undefined;
       if (counters !== undefined) counters.openHolds -= 1;
     }
     holds.end(hold, nowMs);

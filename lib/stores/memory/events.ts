@@ -1,23 +1,33 @@
 import { noTokens, type UsageEvent, type UsageSubject } from '../../usage/usage.ts';
 import type { Hold, SettleRequest } from '../store.ts';
 
+// Written out: objects of this size that are spread from others cost more than all the deciding.
 export function settledEvent(hold: Hold, { usage, costNanoUsd, source, model }: SettleRequest): UsageEvent {
-  const { inputTokens, outputTokens, cacheReadTokens, cacheWriteTokens } = usage;
+  const { subject } = hold;
   return {
-    ...callOf(hold),
-    model: model ?? hold.subject.model,
-    inputTokens,
-    outputTokens,
-    cacheReadTokens,
-    cacheWriteTokens,
-    costNanoUsd,
+    keyId: subject.keyId,
+    ownerId: subject.ownerId,
+    teamId: subject.teamId,
+    model: model ?? subject.model,
+    endpoint: subject.endpoint,
+    inputTokens: usage.inputTokens,
+    outputTokens: usage.outputTokens,
+    cacheReadTokens: usage.cacheReadTokens,
+    cacheWriteTokens: usage.cacheWriteTokens,
+    holdId: hold.holdId,
+    callId: hold.callId,
     source,
+    requests: 1,
+    costNanoUsd,
+    atMs: hold.atMs,
+    trace: hold.trace,
   };
 }
 
 /** Nobody knows what the call consumed: its tokens stay unknown, its cost is what was charged. */
 export function abandonedEvent(hold: Hold, chargedNanoUsd: number): UsageEvent {
-  return { ...callOf(hold), ...noTokens, costNanoUsd: chargedNanoUsd, source: 'abandoned' };
+  const { model } = hold.subject;
+  return settledEvent(hold, { hold, usage: noTokens, costNanoUsd: chargedNanoUsd, source: 'abandoned', model });
 }
 
 export function adjustmentEvent(id: string, subject: UsageSubject, costNanoUsd: number, atMs: number): UsageEvent {
@@ -32,8 +42,4 @@ export function adjustmentEvent(id: string, subject: UsageSubject, costNanoUsd: 
     atMs,
     trace: null,
   };
-}
-
-function callOf({ holdId, callId, subject, atMs, trace }: Hold) {
-  return { ...subject, holdId, callId, requests: 1, atMs, trace };
 }

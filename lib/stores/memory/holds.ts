@@ -23,7 +23,8 @@ export interface Call {
 /** A hold with all of its calls, until the last of them has ended. */
 export interface OpenHold extends Leased {
   readonly holdId: string;
-  readonly slots: readonly Take[];
+  /** Among them the slots, which are given back with the last call. */
+  readonly takes: readonly Take[];
   readonly calls: Map<string, Call>;
 }
 
@@ -67,11 +68,15 @@ export function createHolds(maxEnded: number): Holds {
     end(hold, nowMs) {
       open.delete(hold.holdId);
       leases.end(hold);
-      const wasAbandoned = [...hold.calls.values()].some(({ state }) => state === 'abandoned');
-      if (wasAbandoned) abandoned.set(hold.holdId, hold.calls, nowMs);
+      if (wasAbandoned(hold)) abandoned.set(hold.holdId, hold.calls, nowMs);
       else ended.set(hold.holdId, 'ended', nowMs);
     },
     findEnded: (holdId) => abandoned.get(holdId) ?? ended.get(holdId),
     rememberEnded: (holdId, value, nowMs) => ended.set(holdId, value, nowMs),
   };
+}
+
+function wasAbandoned({ calls }: OpenHold): boolean {
+  for (const { state } of calls.values()) if (state === 'abandoned') return true;
+  return false;
 }

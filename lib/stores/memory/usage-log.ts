@@ -46,6 +46,8 @@ export function createUsageLog({ maxEvents, maxSums }: UsageLogOptions): UsageLo
   let events: UsageEvent[] = [];
   let firstEvent = 0;
   const buckets = new Map<string, Bucket>();
+  // By key, since its next call is most often like its last one: that saves making the name of the bucket.
+  const latest = new Map<string, Bucket>();
   const modelNames = new Set<string>();
 
   function write(event: UsageEvent): void {
@@ -74,6 +76,14 @@ export function createUsageLog({ maxEvents, maxSums }: UsageLogOptions): UsageLo
   }
 
   function bucketOf(event: UsageEvent): Bucket {
+    const recent = latest.get(event.keyId);
+    if (recent !== undefined && belongsTo(event, recent)) return recent;
+    const bucket = namedBucket(event);
+    latest.set(event.keyId, bucket);
+    return bucket;
+  }
+
+  function namedBucket(event: UsageEvent): Bucket {
     const startMs = Math.floor(event.atMs / hourMs) * hourMs;
     const model = counted(event.model);
     const { keyId, ownerId, teamId, endpoint } = event;
@@ -89,6 +99,7 @@ export function createUsageLog({ maxEvents, maxSums }: UsageLogOptions): UsageLo
 
   // A tenth at once: taking the oldest of a Map one by one walks over all that was deleted before.
   function dropOldest(): void {
+    latest.clear();
     let left = Math.ceil(maxSums / 10);
     for (const name of buckets.keys()) {
       buckets.delete(name);
@@ -133,6 +144,18 @@ export function createUsageLog({ maxEvents, maxSums }: UsageLogOptions): UsageLo
       return { events: page, cursor: String(start + page.length) };
     },
   };
+}
+
+/** Not of a model that is counted as `other`: that one is found by its name. */
+function belongsTo(event: UsageEvent, bucket: Bucket): boolean {
+  return (
+    event.atMs >= bucket.hourMs &&
+    event.atMs < bucket.hourMs + hourMs &&
+    event.model === bucket.model &&
+    event.endpoint === bucket.endpoint &&
+    event.ownerId === bucket.ownerId &&
+    event.teamId === bucket.teamId
+  );
 }
 
 const noSums: Sums = {
