@@ -1,0 +1,31 @@
+// A route of your own, answered through the OpenAI SDK: what the SDK sends upstream is held, metered and charged.
+import express from 'express';
+import { createVirtualKeys, getLlm, llmGuard, memoryStore, priceBook } from 'express-llm-keys';
+import OpenAI from 'openai';
+
+const model = 'gpt-4o-mini';
+const prices = priceBook({ [model]: { inputPerMillion: 0.15, outputPerMillion: 0.6 } });
+const keys = createVirtualKeys({ store: memoryStore(), prices });
+keys.on('usage.recorded', (event) => console.log('charged', JSON.stringify(event)));
+const { secret } = await keys.create({ name: 'Example', models: [model], maxBudget: 5, budgetDuration: 'daily' });
+
+const openai = new OpenAI(); // reads OPENAI_API_KEY, and OPENAI_BASE_URL where it is not OpenAI itself
+
+const app = express();
+// The path and the body are the app's own, so it says what the route stands for.
+app.post('/ask', llmGuard({ keys, model, endpoint: '/v1/chat/completions' }), async (req, res) => {
+  const answer = await openai.withOptions({ fetch: getLlm(req).fetch }).chat.completions.create({
+    model,
+    stream: true,
+    max_completion_tokens: 500,
+    messages: [{ role: 'user', content: String(req.body.question) }],
+  });
+  res.type('text/plain');
+  for await (const { choices } of answer) res.write(choices[0]?.delta.content ?? '');
+  res.end();
+});
+
+app.listen(Number(process.env.PORT ?? 3000), (error) => {
+  if (error) throw error;
+  console.log(`POST /ask {"question": "…"} with Authorization: Bearer ${secret}`);
+});
