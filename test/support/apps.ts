@@ -22,11 +22,11 @@ export function onEachExpress(title: string, body: (createApp: typeof express) =
 }
 
 export interface ChainOptions {
-  readonly key?: Omit<RequireApiKeyOptions, 'keys'>;
-  readonly access?: RequireModelAccessOptions;
-  readonly limit?: RateLimitOptions;
+  readonly key?: Omit<RequireApiKeyOptions, 'keys'> | undefined;
+  readonly access?: RequireModelAccessOptions | undefined;
+  readonly limit?: RateLimitOptions | undefined;
   /** `false`: without it. */
-  readonly usage?: RecordUsageOptions | false;
+  readonly usage?: RecordUsageOptions | false | undefined;
 }
 
 /** The four middlewares, mounted one by one around a parser, as the quick start does it. */

@@ -2,14 +2,14 @@ import { once } from 'node:events';
 import { type IncomingHttpHeaders, type IncomingMessage, type RequestOptions, request } from 'node:http';
 import { collect } from './collect.ts';
 
-export interface Exchange {
+interface Exchange {
   readonly status: number | undefined;
   readonly headers: IncomingHttpHeaders;
   /** The bytes of the body as they came, not decoded. */
   readonly body: Buffer;
 }
 
-export interface ExchangeOptions {
+interface ExchangeOptions {
   readonly method?: string;
   readonly headers?: Readonly<Record<string, string>>;
   /** Sent as JSON. */

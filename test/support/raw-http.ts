@@ -11,7 +11,7 @@ export interface RawRequest {
 }
 
 /** Opens a connection and sends a request; the connection is the caller's to end. */
-export function sendRaw(url: string, { method = 'GET', target, headers = {}, body = '' }: RawRequest): Socket {
+function sendRaw(url: string, { method = 'GET', target, headers = {}, body = '' }: RawRequest): Socket {
   const { hostname, port, host } = new URL(url);
   const lines = Object.entries({ host, 'content-length': String(Buffer.byteLength(body)), ...headers });
   const socket = connect(Number(port), hostname);
