@@ -36,7 +36,9 @@ export function refusalMessage(refusal: Refusal): string {
     case 'model':
       return `The model ${JSON.stringify(refusal.model)} is not allowed for ${holders[refusal.scope]}.`;
     case 'endpoint':
-      return `This endpoint is not permitted for ${holders[refusal.scope ?? 'global']}.`;
+      return refusal.scope === null
+        ? 'This endpoint is not available here.'
+        : `This endpoint is not permitted for ${holders[refusal.scope]}.`;
     case 'requests':
     case 'tokens':
     case 'concurrency':

@@ -97,9 +97,9 @@ function showSpend({ spentNanoUsd, heldNanoUsd, limitNanoUsd, exceeded, resetAtM
   };
 }
 
-/** Percent. Of a budget of nothing everything is used. */
+/** Percent, to four decimals. Of a budget of nothing everything is used. */
 function utilization(spentNanoUsd: number, limitNanoUsd: number): number {
-  return limitNanoUsd === 0 ? 100 : (spentNanoUsd / limitNanoUsd) * 100;
+  return limitNanoUsd === 0 ? 100 : Math.round((spentNanoUsd / limitNanoUsd) * 1e6) / 1e4;
 }
 
 function usdOrNull(nano: number | null): number | null {
