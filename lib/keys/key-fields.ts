@@ -1,4 +1,4 @@
-import type { Budget, Limits, ModelLimit } from '../limits/limit.ts';
+import { type Budget, type Limits, type ModelLimit, noLimits } from '../limits/limit.ts';
 import type { Permissions, PolicyRecord, VirtualKeyRecord } from './virtual-key.ts';
 
 /** What of a key its operator chooses; the rest of the record the service keeps. */
@@ -33,20 +33,6 @@ export interface ModelLimitMaps {
 export type Edits<F extends Limits> = Partial<Omit<F, 'modelLimits' | 'permissions'> & ModelLimitMaps>;
 
 export type KeyEdits = Edits<KeyFields> & { readonly permissions?: Partial<Permissions> };
-
-const noLimits: Limits = {
-  rpmLimit: null,
-  tpmLimit: null,
-  rpdLimit: null,
-  tpdLimit: null,
-  maxParallelRequests: null,
-  maxTokensPerRequest: null,
-  maxBudgetNanoUsd: null,
-  softBudgetNanoUsd: null,
-  budgetDuration: null,
-  budgets: [],
-  modelLimits: [],
-};
 
 export const allPermissions: Permissions = {
   allowChatCompletions: true,

@@ -63,6 +63,21 @@ export interface Limits {
   readonly modelLimits: readonly ModelLimit[];
 }
 
+/** Everything is unlimited. */
+export const noLimits: Limits = {
+  rpmLimit: null,
+  tpmLimit: null,
+  rpdLimit: null,
+  tpdLimit: null,
+  maxParallelRequests: null,
+  maxTokensPerRequest: null,
+  maxBudgetNanoUsd: null,
+  softBudgetNanoUsd: null,
+  budgetDuration: null,
+  budgets: [],
+  modelLimits: [],
+};
+
 /** What a limit of a plan measures. */
 export type Measure = 'requests' | 'tokens' | 'concurrency' | 'budget';
 

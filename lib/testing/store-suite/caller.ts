@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import type { AdmissionPlan, Limits, ScopeId } from '../../limits/limit.ts';
+import { noLimits } from '../../limits/limit.ts';
 import { createPlan, type LimitedScope } from '../../limits/plan.ts';
 import type {
   AdmitRequest,
@@ -16,7 +17,6 @@ import type {
 } from '../../stores/store.ts';
 import { nanoUsd } from '../../usage/money.ts';
 import type { UsageSubject } from '../../usage/usage.ts';
-import { noLimits } from './sample-records.ts';
 import type { Session } from './store-case.ts';
 
 export const keyId = '5f0c6e4e-6e0b-4b5e-9a51-0c6a3c1f7d11';

@@ -1,21 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { PolicyRecord, VirtualKeyRecord } from '../../keys/virtual-key.ts';
-import type { Limits } from '../../limits/limit.ts';
+import { noLimits } from '../../limits/limit.ts';
 import type { AuditEntry, BudgetCarry, Change } from '../../stores/store.ts';
-
-export const noLimits: Limits = {
-  rpmLimit: null,
-  tpmLimit: null,
-  rpdLimit: null,
-  tpdLimit: null,
-  maxParallelRequests: null,
-  maxTokensPerRequest: null,
-  maxBudgetNanoUsd: null,
-  softBudgetNanoUsd: null,
-  budgetDuration: null,
-  budgets: [],
-  modelLimits: [],
-};
 
 /** A key as the service stores a new one, without limits. */
 export function sampleKey(nowMs: number, fields: Partial<VirtualKeyRecord> = {}): VirtualKeyRecord {

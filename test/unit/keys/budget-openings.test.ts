@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { carriesOf, openingsOf } from '../../../lib/keys/budget-openings.ts';
 import type { Limits } from '../../../lib/limits/limit.ts';
+import { noLimits } from '../../../lib/limits/limit.ts';
 import type { LimitedScope } from '../../../lib/limits/plan.ts';
-import { noLimits } from '../../../lib/testing/store-suite/sample-records.ts';
 import type { UsageQuery, UsageRow } from '../../../lib/usage/usage.ts';
 
 const anchorMs = Date.UTC(2026, 0, 10);

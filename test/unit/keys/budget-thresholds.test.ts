@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { reachedThreshold, watchedBudgets } from '../../../lib/keys/budget-thresholds.ts';
 import type { Limits } from '../../../lib/limits/limit.ts';
-import { noLimits } from '../../../lib/testing/store-suite/sample-records.ts';
+import { noLimits } from '../../../lib/limits/limit.ts';
 import { nanoUsd } from '../../../lib/usage/money.ts';
 
 function reached(limits: Partial<Limits>, spentUsd: number, budgetId = 'main') {

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { createCounters, openBudget, type ScopeCounters } from '../../../lib/limits/counters.ts';
 import { type Claim, type Decision, type Demand, decide, take } from '../../../lib/limits/decide.ts';
 import type { AdmissionPlan, Limits } from '../../../lib/limits/limit.ts';
+import { noLimits } from '../../../lib/limits/limit.ts';
 import { createPlan } from '../../../lib/limits/plan.ts';
-import { noLimits } from '../../../lib/testing/store-suite/sample-records.ts';
 
 const nowMs = Date.UTC(2026, 0, 15, 12);
 const dayMs = 86_400_000;

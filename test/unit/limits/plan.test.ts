@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import type { Limits } from '../../../lib/limits/limit.ts';
+import { noLimits } from '../../../lib/limits/limit.ts';
 import { budgetsOf, createPlan, type LimitedScope, limitsOf } from '../../../lib/limits/plan.ts';
-import { noLimits } from '../../../lib/testing/store-suite/sample-records.ts';
 
 const nowMs = Date.UTC(2026, 0, 15, 12);
 const dayMs = 86_400_000;
