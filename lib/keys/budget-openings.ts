@@ -1,5 +1,5 @@
 import type { BudgetCarry, ScopeId } from '../limits/limit.ts';
-import { budgetPeriod, budgetsOf, type LimitedScope, type NamedBudget } from '../limits/plan.ts';
+import { budgetPeriod, budgetsOf, isCounted, type LimitedScope, type NamedBudget } from '../limits/plan.ts';
 import { matchesPattern } from '../pattern.ts';
 import type { Store } from '../stores/store.ts';
 
@@ -29,10 +29,11 @@ export async function carriesOf(
   after: LimitedScope,
   nowMs: number,
 ): Promise<readonly BudgetCarry[]> {
-  if (before.limits === null || after.limits === null) return openingsOf(store, after, nowMs);
+  const { scopeId, limits } = before;
+  if (limits === null || after.limits === null) return openingsOf(store, after, nowMs);
   const budgets = budgetsOf(after.limits);
-  // A policy counts nothing under a budget without a limit: when it gets one, the usage record says what was spent.
-  const counted = budgetsOf(before.limits).filter(({ limit }) => limit !== null || before.scopeId.startsWith('key:'));
+  // A budget that was not counted has nothing to go on with: the usage record says what was spent.
+  const counted = budgetsOf(limits).filter((budget) => isCounted(scopeId, limits, budget));
   // `budgets` are named by their duration: one that went is continued by one that came.
   const gone = counted.filter(({ id }) => id.startsWith('extra/') && !budgets.some((budget) => budget.id === id));
   const carries = budgets.flatMap((budget) => {

@@ -54,6 +54,12 @@ export function budgetsOf(limits: Limits): readonly NamedBudget[] {
   ];
 }
 
+/** Whether the spending of a budget is counted: against its limit, for its soft budget, or as the spend of a key. */
+export function isCounted(scopeId: ScopeId, limits: Limits, { id, limit }: NamedBudget): boolean {
+  if (limit !== null) return true;
+  return id === 'main' && (scopeId.startsWith('key:') || limits.softBudgetNanoUsd !== null);
+}
+
 /**
  * Everything a request for this model is held against, over all scopes. A request without a model takes no tokens and
  * no money.
@@ -128,7 +134,7 @@ function* plannedLimits(
   }
   if (!namesModel) return;
   for (const budget of budgetsOf(limits)) {
-    if (budget.limit === null && !(isKey && budget.id === 'main')) continue;
+    if (!isCounted(scopeId, limits, budget)) continue;
     if (budget.model !== null && !applies(budget.model)) continue;
     const period = budgetPeriod(budget, scope.anchorMs, nowMs);
     yield {

@@ -81,6 +81,11 @@ describe('createPlan', () => {
     assert.deepEqual(idsFor('gpt-4o', ...scopes), ['key:a parallel null', 'key:a main null']);
   });
 
+  it('counts the spend of other scopes, too, for a soft budget alone', () => {
+    const scopes = [scope('key:a', {}), scope('team:c', { softBudgetNanoUsd: 5 })];
+    assert.deepEqual(idsFor('gpt-4o', ...scopes), ['key:a parallel null', 'key:a main null', 'team:c main null']);
+  });
+
   it('counts rates that are not enforced, and holds money', () => {
     const ids = idsFor('o1', scope('key:a', { ...everything, modelLimits: [] }, { rateLimitEnabled: false }));
     assert.deepEqual(ids, [
