@@ -128,6 +128,27 @@ describe('memoryStore', () => {
     );
   });
 
+  it('keeps the latest alerts, and takes one that it forgot for new', async () => {
+    const { store } = openStore({ maxAlerts: 10 });
+    const tell = (id: string) =>
+      store.insertAlert({
+        id,
+        type: 'hold.lost',
+        scopeId: 'key:a',
+        ownerId: null,
+        teamId: null,
+        keyId: 'a',
+        model: null,
+        budget: null,
+      });
+    for (let alert = 0; alert < 25; alert += 1) await tell(`${alert}`);
+    const { items } = await store.listAlerts({}, { limit: 100 });
+    assert.equal(items.length, 10);
+    assert.ok(items.every(({ id }) => Number(id) >= 15));
+    assert.equal((await tell('24')).outcome, 'exists');
+    assert.equal((await tell('0')).outcome, 'inserted');
+  });
+
   it('remembers the latest ended holds at least', async () => {
     const session = openStore({ maxEndedHolds: 20 });
     const caller = await createKnownCaller(session, keyWith());
