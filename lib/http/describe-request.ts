@@ -108,8 +108,23 @@ function readBody(route: Route, { headers, body }: RequestFacts): Body | Refused
     return { refusal: { kind: 'media_type', expected } };
   }
   if (body === undefined || typeof body === 'string' || Buffer.isBuffer(body)) return 'unparsed';
-  if (isObject(body)) return { fields: body, isJson: true };
+  if (isObject(body)) {
+    if (!isDeeper(body, maxDepth)) return { fields: body, isJson: true };
+    const problem = `The body must not be nested deeper than ${maxDepth} levels.`;
+    return { refusal: { kind: 'invalid_body', problem, param: null } };
+  }
   return { refusal: { kind: 'invalid_body', problem: 'The body must be a JSON object.', param: null } };
+}
+
+/** Parsers read any depth, and `JSON.stringify`, by which bodies are passed on, overflows the stack at some thousands. */
+const maxDepth = 256;
+
+function isDeeper(value: object, levels: number): boolean {
+  if (levels === 0) return true;
+  for (const part of Array.isArray(value) ? value : Object.values(value)) {
+    if (typeof part === 'object' && part !== null && isDeeper(part, levels - 1)) return true;
+  }
+  return false;
 }
 
 /** The usage of a background response comes with a later request, which names no model and has no price. */

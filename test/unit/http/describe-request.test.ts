@@ -161,6 +161,18 @@ describe('describeRequest', () => {
     }
   });
 
+  it('refuses a body that is nested deeper than whoever passes it on could write it', () => {
+    const nested = (depth: number) => JSON.parse(`{"model":"a","messages":${'['.repeat(depth)}${']'.repeat(depth)}}`);
+    assert.equal(modelsOf(post(chat, nested(255))).model, 'a');
+    for (const depth of [256, 100_000]) {
+      assert.deepEqual(refusalOf(post(chat, nested(depth))), {
+        kind: 'invalid_body',
+        problem: 'The body must not be nested deeper than 256 levels.',
+        param: null,
+      });
+    }
+  });
+
   it('tells when nobody has parsed the JSON body', () => {
     for (const body of [undefined, '{"model":"a"}', Buffer.from('{"model":"a"}')]) {
       assert.equal(post(chat, body).kind, 'unparsed');
