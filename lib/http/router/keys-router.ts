@@ -1,4 +1,5 @@
-import express, { type Router } from 'express';
+import express, { type ErrorRequestHandler, type Router } from 'express';
+import { InvalidRequestError } from '../../errors.ts';
 import { internalsOf } from '../../keys/internals.ts';
 import type { VirtualKeys } from '../../keys/virtual-keys.ts';
 import { checkMiddlewareOptions } from '../mounting.ts';
@@ -41,6 +42,12 @@ export function keysRouter(options: KeysRouterOptions): Router {
   addPolicyRoutes(router, keys, admin);
   addReportRoutes(router, keys, admin);
   addKeyRoutes(router, keys, admin, internals);
-  router.use(answerError);
+  router.use(refuseUndecodable, answerError);
   return router;
 }
+
+/** What Express throws where a part of a path is no UTF-8 behind its percent signs. */
+const refuseUndecodable: ErrorRequestHandler = (error, _req, _res, next) => {
+  const isUndecodable = error instanceof URIError && 'status' in error && error.status === 400;
+  next(isUndecodable ? new InvalidRequestError([{ field: 'path', message: 'must be valid UTF-8' }]) : error);
+};

@@ -669,6 +669,15 @@ for (const [version, createApp] of [
       assert.equal((await as(admin).get('/keys/sync/status')).text, 'app: no route');
     });
 
+    it('refuses a path whose percent signs hide no UTF-8', async () => {
+      const { as } = setUp();
+      const { status, body } = await as(admin).get('/keys/%E0%A4%A');
+      const message = 'path: must be valid UTF-8';
+      const details = [{ field: 'path', message: 'must be valid UTF-8' }];
+      const error = { message, type: 'invalid_request_error', code: 'invalid_request', param: 'path', details };
+      assert.deepEqual([status, body], [400, { error }]);
+    });
+
     it('answers 503 when the store does not, and says nothing of why', async () => {
       const store = memoryStore();
       const { as } = setUp({
