@@ -22,19 +22,31 @@ export function admitRequest(
   demand: HttpDemand,
 ): Promise<RequestAdmission> {
   const { admissions } = llm.service;
-  return answered(llm, () => admissions.admit(credential, demand, rejudge(llm, route, credential)));
+  const call = { ...demand, maxOutageMs: llm.maxOutageMs };
+  return answered(llm, () => admissions.admit(credential, call, rejudge(llm, route, credential)));
 }
 
-/** As {@link admitRequest}, for a call under the hold of the request: the first one takes the place of the request. */
+/**
+ * As {@link admitRequest}, for a call of the handler under the hold of the request. One that names a model takes the
+ * place of the request, where none has done so before. One that comes when the hold has ended is held on its own: the
+ * handler goes on working after its response.
+ */
 export function extendRequest(
   llm: LlmRequest,
   hold: Hold,
+  route: DescribedRoute | undefined,
   credential: Credential,
   demand: HttpDemand,
 ): Promise<RequestAdmission> {
   const { admissions } = llm.service;
-  const call = { ...demand, replacesFirst: true };
-  return answered(llm, () => admissions.extend(hold, credential, call, rejudge(llm, llm.route, credential)));
+  const call = { ...demand, maxOutageMs: llm.maxOutageMs, replacesFirst: demand.model !== null };
+  const judgeAgain = rejudge(llm, route, credential);
+  return answered(llm, async () => {
+    const outcome = await admissions.extend(hold, credential, call, judgeAgain);
+    return outcome.outcome === 'hold_ended'
+      ? admissions.admit(llm.credential ?? credential, call, judgeAgain)
+      : outcome;
+  });
 }
 
 async function answered(llm: LlmRequest, ask: () => Promise<AdmissionOutcome<Refusal>>): Promise<RequestAdmission> {

@@ -40,8 +40,12 @@ export interface LlmRequest {
   recorded: UsageInput | undefined;
   /** How calls of the handler are metered that go through `req.llm.fetch`. */
   upstream: UpstreamSettings;
-  /** Such a call has taken the place of the request's own: the response is not read for usage again. */
+  /** The handler has such calls made or refused: what they consume is charged there, and its response is not read. */
   isDelegated: boolean;
+  /** Of refusals by a budget; set by `rateLimit`. */
+  budgetStatus: 429 | 402 | undefined;
+  /** How long calls are decided without the store while it is down; `undefined`: not at all. Set by `rateLimit`. */
+  maxOutageMs: number | undefined;
   /** What the call was charged for, once it is known. */
   usage: TokenUsage | undefined;
   /** Aborted when the client leaves before the response is complete. */

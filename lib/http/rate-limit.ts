@@ -34,13 +34,33 @@ export interface RateLimitOptions {
   headers?: readonly HeaderFamily[] | undefined;
   /** The status of a refusal by a budget. 402 stops clients that try every 429 again. @defaultValue 429 */
   budgetStatus?: 429 | 402 | undefined;
+  /**
+   * What becomes of requests while the store is down: refused with 503, or decided here by what was left when the store
+   * last answered, and charged when it is back. @defaultValue 'deny'
+   */
+  onStoreError?: 'deny' | 'admit' | undefined;
+  /** How long an outage may last for `onStoreError: 'admit'`. @defaultValue 60,000 */
+  maxOutageMs?: number | undefined;
   /** Requests that are held against nothing. Then nothing meters them either. */
   skip?: ((req: Request) => boolean) | undefined;
   /** Hands refusals to `next` as errors. @defaultValue false */
   failWithError?: boolean | undefined;
 }
 
-export const rateLimitOptions = ['estimate', 'clamp', 'headers', 'budgetStatus', 'skip', 'failWithError'];
+export const rateLimitOptions = [
+  'estimate',
+  'clamp',
+  'headers',
+  'budgetStatus',
+  'onStoreError',
+  'maxOutageMs',
+  'skip',
+  'failWithError',
+];
+
+const defaultMaxOutageMs = 60_000;
+/** Settlements wait for the store no longer. */
+const longestOutageMs = 600_000;
 
 /**
  * Holds a request against every limit over its key (requests, tokens, concurrency, money; of the key, its owner, its
@@ -55,16 +75,19 @@ export function rateLimit(options: RateLimitOptions = {}): RequestHandler {
     const llm = findLlmRequest(req);
     if (llm === undefined) throw wrongOrder('rateLimit', 'requireApiKey');
     const { route, credential } = llm;
-    if (llm.state !== 'authenticated' || credential === undefined) return next();
+    if (llm.state !== 'authenticated' || credential === undefined) return runInRequest(llm, next);
     if (route === undefined) throw wrongOrder('rateLimit', 'requireModelAccess');
     if (llm.acted.has('rateLimit')) {
       warnOnce(llm.service.options.logger, 'rateLimit is mounted twice on one route; it acts once');
       return next();
     }
     llm.acted.add('rateLimit');
-    if (settings.skip(req)) return next();
+    if (settings.skip(req)) return runInRequest(llm, next);
 
-    const { budgetStatus, failWithError } = settings;
+    const { budgetStatus, failWithError, maxOutageMs } = settings;
+    llm.budgetStatus = budgetStatus;
+    llm.maxOutageMs = maxOutageMs;
+    if (maxOutageMs !== undefined) llm.service.outages.tolerate(maxOutageMs);
     const refused = (refusal: Refusal) =>
       refuse(req, res, next, refusal, { requestId: llm.requestId, budgetStatus, failWithError });
     const demand = demandOf({
@@ -139,6 +162,8 @@ interface Settings {
   readonly minOutputTokens: number | undefined;
   readonly headers: readonly HeaderFamily[] | undefined;
   readonly budgetStatus: 429 | 402 | undefined;
+  /** `undefined`: nothing is admitted without the store. */
+  readonly maxOutageMs: number | undefined;
   readonly skip: (req: Request) => boolean;
   readonly failWithError: boolean | undefined;
 }
@@ -161,6 +186,7 @@ function checkOptions(options: RateLimitOptions): Settings {
     minOutputTokens: leastOutput(clamp),
     headers,
     budgetStatus,
+    maxOutageMs: toleratedOutage(options),
     skip,
     failWithError,
   };
@@ -178,10 +204,24 @@ function checkedEstimate(estimate: RateLimitOptions['estimate']): Settings['esti
   };
 }
 
+function toleratedOutage({ onStoreError, maxOutageMs }: RateLimitOptions): number | undefined {
+  if (onStoreError !== undefined && onStoreError !== 'deny' && onStoreError !== 'admit') {
+    throw new TypeError("rateLimit: onStoreError must be 'deny' or 'admit'");
+  }
+  if (
+    maxOutageMs !== undefined &&
+    !(Number.isSafeInteger(maxOutageMs) && maxOutageMs > 0 && maxOutageMs <= longestOutageMs)
+  ) {
+    throw new TypeError(`rateLimit: maxOutageMs must be a whole number from 1 to ${longestOutageMs}`);
+  }
+  return onStoreError === 'admit' ? (maxOutageMs ?? defaultMaxOutageMs) : undefined;
+}
+
 function leastOutput(clamp: RateLimitOptions['clamp']): number | undefined {
   if (clamp === undefined) return undefined;
   if (clamp === true) return 1;
-  refuseUnknownOptions('rateLimit: clamp', clamp, ['minOutputTokens']);
-  if (Number.isSafeInteger(clamp.minOutputTokens) && clamp.minOutputTokens > 0) return clamp.minOutputTokens;
+  if (typeof clamp === 'object' && clamp !== null) refuseUnknownOptions('rateLimit: clamp', clamp, ['minOutputTokens']);
+  const least = clamp?.minOutputTokens;
+  if (Number.isSafeInteger(least) && least > 0) return least;
   throw new TypeError('rateLimit: clamp must be true, or { minOutputTokens } with a whole number above 0');
 }

@@ -131,6 +131,8 @@ function attach(
     recorded: undefined,
     upstream: { enforceModels: false, injectUsage: true, drainMs: 0 },
     isDelegated: false,
+    budgetStatus: undefined,
+    maxOutageMs: undefined,
     usage: undefined,
     leaving,
     acted: new Set<string>(),

@@ -2,7 +2,7 @@ import { StoreUnavailableError } from '../errors.ts';
 import { addressOwner, isInNetworks } from '../keys/address.ts';
 import type { Internals } from '../keys/internals.ts';
 import type { Principal } from '../keys/principals.ts';
-import type { Rejection } from '../keys/verification.ts';
+import type { Rejection, Verification } from '../keys/verification.ts';
 import type { Credential } from './llm-request.ts';
 import type { Refusal } from './refusal.ts';
 
@@ -15,12 +15,12 @@ export interface VerifyCredentialOptions {
 
 /** Whose a secret is, or why it opens nothing. Secrets that belong to nobody are counted against their address. */
 export async function verifyCredential(
-  { verify, guessing }: Internals,
+  service: Internals,
   secret: string,
   { fresh, address }: VerifyCredentialOptions,
 ): Promise<{ readonly credential: Credential } | { readonly refusal: Refusal }> {
   try {
-    const verification = await verify(secret, fresh);
+    const verification = await verifyOrRemember(service, secret, fresh);
     if (verification.valid) {
       const { principal, notAfterMs, secretHashes } = verification;
       const refusal = addressRefusal(principal, address);
@@ -28,12 +28,22 @@ export async function verifyCredential(
       return { credential: { principal, notAfterMs, secretHashes, address } };
     }
     const retryAfterMs =
-      verification.reason === 'unknown' && address !== undefined ? guessing.count(addressOwner(address)) : 0;
+      verification.reason === 'unknown' && address !== undefined ? service.guessing.count(addressOwner(address)) : 0;
     if (retryAfterMs > 0) return { refusal: { kind: 'too_many_bad_keys', retryAfterMs } };
     return { refusal: rejectionRefusal(verification.reason) };
   } catch (error) {
     if (error instanceof StoreUnavailableError) return { refusal: { kind: 'store_down' } };
     throw error;
+  }
+}
+
+async function verifyOrRemember({ verify, outages }: Internals, secret: string, fresh: boolean): Promise<Verification> {
+  try {
+    return await verify(secret, fresh);
+  } catch (error) {
+    const remembered = fresh || !(error instanceof StoreUnavailableError) ? undefined : outages.verify(secret);
+    if (remembered === undefined) throw error;
+    return remembered;
   }
 }
 

@@ -1,11 +1,15 @@
-import { randomUUID } from 'node:crypto';
 import { StoreUnavailableError } from '../errors.ts';
 import type { AdmissionPlan, PlannedLimit, ScopeId, ScopeKind } from '../limits/limit.ts';
 import { scopeKind } from '../limits/limit.ts';
+import { randomId } from '../random-id.ts';
+import type { Circuit } from '../stores/circuit.ts';
 import type { WithDeadline } from '../stores/deadline.ts';
 import type { AdmitRequest, AdmitVerdict, Amounts, Answer, Clamp, Hold, Store } from '../stores/store.ts';
 import type { UsageSubject } from '../usage/usage.ts';
 import { openingsOf } from './budget-openings.ts';
+import type { Denials } from './denials.ts';
+import type { LastSeen } from './last-seen.ts';
+import type { LocalLedger } from './local-ledger.ts';
 import { limitedScopes, type Principal } from './principals.ts';
 import type { VirtualKeyRecord } from './virtual-key.ts';
 
@@ -16,6 +20,8 @@ export interface CallDemand {
   readonly amounts: Amounts;
   readonly clamp?: Clamp | undefined;
   readonly trace: string | null;
+  /** While the store is down, the call is decided here for at most so long; absent: it is refused. */
+  readonly maxOutageMs?: number | undefined;
 }
 
 /** A principal that may make the call, and until when its secret is good. */
@@ -68,6 +74,10 @@ export interface AdmissionsOptions {
   readonly store: Store;
   readonly now: () => number;
   readonly withDeadline: WithDeadline;
+  readonly circuit: Circuit;
+  readonly denials: Denials;
+  readonly lastSeen: LastSeen;
+  readonly localLedger: LocalLedger;
   readonly leaseMs: number;
   readonly onAbandoned: 'charge' | 'release';
   readonly forget: (scopeId: ScopeId) => void;
@@ -88,6 +98,12 @@ export interface Admissions {
   ): Promise<AdmissionOutcome<R>>;
 }
 
+interface Asked {
+  readonly verdict: AdmitVerdict;
+  /** The store at once, the store after a while, or the local ledger in its place. */
+  readonly from: 'store' | 'store_later' | 'here';
+}
+
 type PlannedRequest = Omit<AdmitRequest, 'holdId' | 'leaseMs'>;
 
 /** Clocks of processes and stores differ by little: once is enough, twice allows for a period that ends meanwhile. */
@@ -95,7 +111,8 @@ const maxClockCorrections = 2;
 const maxSeedings = 3;
 
 export function createAdmissions(options: AdmissionsOptions): Admissions {
-  const { store, now, withDeadline, leaseMs, onAbandoned, forget, onGranted, giveUp } = options;
+  const { store, now, withDeadline, circuit, denials, lastSeen, localLedger } = options;
+  const { leaseMs, onAbandoned, forget, onGranted, giveUp } = options;
 
   async function negotiate<R>(
     judged: Judged,
@@ -104,7 +121,8 @@ export function createAdmissions(options: AdmissionsOptions): Admissions {
     ids: { readonly holdId: string; readonly callId: string },
     send: (request: PlannedRequest) => Answer<AdmitVerdict>,
   ): Promise<AdmissionOutcome<R>> {
-    let mintedAtMs = now();
+    const askedAtMs = now();
+    let mintedAtMs = askedAtMs;
     let current = judged;
     let nowMs = mintedAtMs;
     let wasStale = false;
@@ -119,13 +137,20 @@ export function createAdmissions(options: AdmissionsOptions): Admissions {
       const { amounts, clamp, trace } = demand;
       const request = { mintedAtMs, plan, amounts, clamp, subject, notAfterMs, onAbandoned, trace };
       const hold = { ...ids, home: '', subject, takes: plan.takes, amounts, atMs: nowMs, leaseMs, trace };
-      const verdict = await answered(send(request), hold);
+      // What the ledger has found to be out of date is not decided without it.
+      const maxOutageMs = wasStale || seedings > 0 ? undefined : demand.maxOutageMs;
+      const { verdict, from } = await ask(() => send(request), request, hold, maxOutageMs);
       switch (verdict.outcome) {
         case 'admitted':
           onGranted(principal.key);
           return granted(verdict, principal, plan);
-        case 'refused':
-          return limited(verdict, plan);
+        case 'refused': {
+          const refusal = limited(verdict, plan);
+          if (from !== 'here' && ids.callId === '') {
+            denials.keep(plan, demand, refusal, { askedAtMs, hadToWait: from === 'store_later' });
+          }
+          return refusal;
+        }
         case 'expired':
         case 'hold_ended':
           return { outcome: verdict.outcome };
@@ -167,14 +192,43 @@ export function createAdmissions(options: AdmissionsOptions): Admissions {
     }
   }
 
-  async function answered(answer: Answer<AdmitVerdict>, asked: Hold): Promise<AdmitVerdict> {
-    if (!(answer instanceof Promise)) return answer;
+  async function ask(
+    send: () => Answer<AdmitVerdict>,
+    request: PlannedRequest,
+    hold: Hold,
+    maxOutageMs: number | undefined,
+  ): Promise<Asked> {
     try {
-      return await withDeadline(answer);
+      const answer = circuit.ask(send);
+      const isLater = answer instanceof Promise;
+      const verdict = isLater ? await answeredOrGivenUp(answer, hold) : answer;
+      if ('remaining' in verdict) lastSeen.remember(request.plan, verdict.remaining, now());
+      return { verdict, from: isLater ? 'store_later' : 'store' };
     } catch (error) {
-      giveUp(asked);
+      const verdict = maxOutageMs === undefined ? undefined : decideHere(request, hold, maxOutageMs);
+      if (verdict === undefined) throw error;
+      return { verdict, from: 'here' };
+    }
+  }
+
+  async function answeredOrGivenUp(answer: Promise<AdmitVerdict>, hold: Hold): Promise<AdmitVerdict> {
+    try {
+      return await answer;
+    } catch (error) {
+      giveUp(hold);
       throw error;
     }
+  }
+
+  /**
+   * Under an id of its own: what the store was asked for, and may still carry out, is cancelled; this call is settled as
+   * one that the store has never heard of. Both happen once for each id, so nothing is charged twice.
+   */
+  function decideHere(request: PlannedRequest, asked: Hold, maxOutageMs: number): AdmitVerdict | undefined {
+    const downSinceMs = circuit.failingSinceMs();
+    const nowMs = now();
+    if (downSinceMs === null || nowMs - downSinceMs >= maxOutageMs) return undefined;
+    return localLedger.admit(request, { ...asked, holdId: randomId(), callId: '' }, nowMs);
   }
 
   async function seed(
@@ -191,15 +245,22 @@ export function createAdmissions(options: AdmissionsOptions): Admissions {
     }
   }
 
+  function admit<R>(judged: Judged, demand: CallDemand, rejudge: Rejudge<R>): Promise<AdmissionOutcome<R>> {
+    const nowMs = now();
+    const denied = denials.find(judged.principal.planFor(demand.model, nowMs), demand, nowMs);
+    if (denied !== undefined) return Promise.resolve(denied);
+    const holdId = randomId();
+    return negotiate(judged, demand, rejudge, { holdId, callId: '' }, (request) =>
+      store.admit({ ...request, holdId, leaseMs }),
+    );
+  }
+
   return {
-    admit(judged, demand, rejudge) {
-      const holdId = randomUUID();
-      return negotiate(judged, demand, rejudge, { holdId, callId: '' }, (request) =>
-        store.admit({ ...request, holdId, leaseMs }),
-      );
-    },
+    admit,
     extend(hold, judged, demand, rejudge) {
-      const callId = randomUUID();
+      // The store does not know what was admitted in its place: a call under it is one of its own.
+      if (localLedger.has(hold.holdId)) return admit(judged, demand, rejudge);
+      const callId = randomId();
       const { replacesFirst } = demand;
       return negotiate(judged, demand, rejudge, { holdId: hold.holdId, callId }, (request) =>
         store.extend({ ...request, hold, callId, replacesFirst }),

@@ -1,11 +1,13 @@
 import { InvalidRequestError } from '../errors.ts';
 import { type ScopeId, scopeKind } from '../limits/limit.ts';
 import { createDeadline } from '../stores/deadline.ts';
-import type { StoreNotice } from '../stores/store.ts';
+import type { AlertRow, StoreNotice } from '../stores/store.ts';
 import { createPricing } from '../usage/cost.ts';
 import { usd } from '../usage/money.ts';
 import { createAdmissions } from './admissions.ts';
+import { createAlerts } from './alerts.ts';
 import { createBalances } from './balances.ts';
+import { createDenials } from './denials.ts';
 import { createDirectAdmissions } from './direct-admissions.ts';
 import { createEvents } from './events.ts';
 import { createExternalUsage } from './external-usage.ts';
@@ -16,7 +18,10 @@ import { createKeyChanges } from './key-changes.ts';
 import { createKeyCreation } from './key-creation.ts';
 import { createKeyQueries } from './key-queries.ts';
 import { createKeyRemoval } from './key-removal.ts';
+import { createLastSeen } from './last-seen.ts';
 import { createLastUsed } from './last-used.ts';
+import { createLocalLedger } from './local-ledger.ts';
+import { createOutages } from './outages.ts';
 import { createPolicies } from './policies.ts';
 import { createPrincipals } from './principals.ts';
 import { createQuotaSettings } from './quota-settings.ts';
@@ -25,10 +30,13 @@ import { createSecretFormat } from './secret.ts';
 import type { ServiceContext } from './service-context.ts';
 import { type CreateVirtualKeysOptions, checkServiceOptions } from './service-options.ts';
 import { createSettlements, shownUsageEvent } from './settlements.ts';
+import { showAlert } from './shown-alert.ts';
 import { createSpendReset } from './spend-reset.ts';
+import { createStoreState } from './store-state.ts';
 import { parseHold, parseUsage } from './usage-input.ts';
-import { createVerification } from './verification.ts';
-import type { VirtualKeys } from './virtual-keys.ts';
+import { createRememberedVerification, createVerification } from './verification.ts';
+import type { Health, VirtualKeys } from './virtual-keys.ts';
+import { createWebhooks } from './webhooks/webhooks.ts';
 
 /** Stores that do not sweep by themselves are asked this often. */
 const sweepEveryMs = 1000;
@@ -52,6 +60,7 @@ export function createVirtualKeys(given: CreateVirtualKeysOptions): VirtualKeys 
   const secrets = createSecretFormat({ prefix: options.secretPrefix, pepper: options.pepper });
   const pricing = createPricing(options.prices, options.unpriced);
   const events = createEvents(logger);
+  const webhooks = createWebhooks({ webhooks: options.webhooks, now, logger });
   const hooks = createHooks((error) => {
     logger.error(`A hook failed after a change was decided: ${error instanceof Error ? error.name : typeof error}`);
   });
@@ -60,6 +69,13 @@ export function createVirtualKeys(given: CreateVirtualKeysOptions): VirtualKeys 
     logger.error(`The record of ${scopeId} cannot be read; it denies until it is mended`);
     const scope = scopeKind(scopeId);
     events.emit('record.corrupt', { scope, id: scope === 'global' ? '' : scopeId.slice(scope.length + 1) });
+  }
+
+  function onAlert(row: AlertRow): void {
+    const alert = showAlert(row);
+    // Of the others each call has an event of its own, and many make one alert.
+    if (alert.type === 'budget.warning' || alert.type === 'budget.exceeded') events.emit(alert.type, alert);
+    webhooks.post(alert);
   }
 
   function onNotice(notice: StoreNotice): void {
@@ -71,6 +87,8 @@ export function createVirtualKeys(given: CreateVirtualKeysOptions): VirtualKeys 
         onCorrupt(notice.scopeId);
         break;
       case 'abandoned':
+        alerts.onCharged(notice.event.keyId, notice.charged);
+        alerts.onCall('hold.abandoned', notice.event);
         events.emit('hold.abandoned', shownUsageEvent(notice.event));
         break;
       case 'clock_jump':
@@ -78,7 +96,21 @@ export function createVirtualKeys(given: CreateVirtualKeysOptions): VirtualKeys 
     }
   }
 
-  const principals = createPrincipals({ store, now, cacheMs, withDeadline, onCorrupt });
+  const retries = createRetries({ logger, now });
+  const lastSeen = createLastSeen();
+  const localLedger = createLocalLedger(lastSeen);
+  const circuits = createStoreState({
+    name: store.name,
+    now,
+    withDeadline,
+    events,
+    logger,
+    onLedgerUp() {
+      localLedger.reset();
+      retries.hurry();
+    },
+  });
+  const principals = createPrincipals({ store, now, cacheMs, circuit: circuits.records, onCorrupt });
   const queries = createKeyQueries({ store, now, withDeadline, onCorrupt });
   const quotaSettings = createQuotaSettings({ store, options, withDeadline });
   const context: ServiceContext = {
@@ -98,19 +130,36 @@ export function createVirtualKeys(given: CreateVirtualKeysOptions): VirtualKeys 
     quotas: quotaSettings.inForce,
     forget: principals.forget,
   };
-  const retries = createRetries({ logger, now });
-  const settlements = createSettlements({ store, pricing, events, retries, withDeadline });
+  const denials = createDenials(cacheMs);
+  const alerts = createAlerts({ store, principals, retries, now, circuit: circuits.records, onAlert });
+  const settlements = createSettlements({
+    store,
+    pricing,
+    events,
+    alerts,
+    retries,
+    circuit: circuits.ledger,
+    localLedger,
+    now,
+    onEnded: denials.callEnded,
+  });
   const admissions = createAdmissions({
     store,
     now,
     withDeadline,
+    circuit: circuits.ledger,
+    denials,
+    lastSeen,
+    localLedger,
     leaseMs,
     onAbandoned,
     forget: principals.forget,
     onGranted: createLastUsed({ store, now }),
-    giveUp: (hold) => void settlements.cancel(hold).catch(() => undefined),
+    giveUp: settlements.giveUp,
   });
   const verify = createVerification({ secrets, principals, now });
+  const verifyRemembered = createRememberedVerification({ secrets, principals, now });
+  const outages = createOutages({ lastSeen, verifyRemembered });
   const policies = createPolicies(context);
   const direct = createDirectAdmissions(context, admissions);
 
@@ -130,6 +179,7 @@ export function createVirtualKeys(given: CreateVirtualKeysOptions): VirtualKeys 
     count: queries.count,
     usage: queries.usage,
     audit: queries.audit,
+    alerts: queries.alerts,
     setPolicy: policies.setPolicy,
     getPolicy: policies.getPolicy,
     getDefaults: quotaSettings.get,
@@ -137,7 +187,7 @@ export function createVirtualKeys(given: CreateVirtualKeysOptions): VirtualKeys 
     balance: createBalances(context),
     admit: direct.admit,
     extend: direct.extend,
-    recordUsage: createExternalUsage(context),
+    recordUsage: createExternalUsage(context, alerts),
     async verify(secret) {
       if (typeof secret !== 'string') return { valid: false, reason: 'malformed' };
       const verification = await verify(secret);
@@ -151,11 +201,14 @@ export function createVirtualKeys(given: CreateVirtualKeysOptions): VirtualKeys 
     cancel: async (hold) => settlements.cancel(parseHold(hold)),
     renew: async (hold) => ({ state: await settlements.renew(parseHold(hold)) }),
     async health() {
-      const state = await withDeadline(store.ping()).then(
-        () => 'up' as const,
-        () => 'down' as const,
+      const answers = await withDeadline(store.ping()).then(
+        () => true,
+        () => false,
       );
-      return { store: { name: store.name, state } };
+      // A store may answer a ping and nothing else.
+      const isUp = answers && !circuits.records.isOpen() && !circuits.ledger.isOpen();
+      const health: Health = { store: { name: store.name, state: isUp ? 'up' : 'down' } };
+      return options.webhooks.length === 0 ? health : { ...health, webhooks: webhooks.health() };
     },
     on: events.on,
     addHook: hooks.add,
@@ -164,9 +217,22 @@ export function createVirtualKeys(given: CreateVirtualKeysOptions): VirtualKeys 
         throw new InvalidRequestError([{ field: 'timeoutMs', message: 'must be 0 or more milliseconds' }]);
       }
       clearInterval(sweeping);
-      await retries.settled(timeoutMs);
+      const endMs = performance.now() + timeoutMs;
+      const leftMs = () => Math.max(0, endMs - performance.now());
+      await retries.settled(leftMs());
+      // What was settled may have begun to look for a key, and then to store an alert.
+      await retries.settled(leftMs());
+      await retries.settled(leftMs());
       leaveStore();
+      await webhooks.close(leftMs());
     },
   };
-  return attachInternals(service, { ...context, verify, admissions, settlements, guessing: createGuessing(now) });
+  return attachInternals(service, {
+    ...context,
+    verify,
+    admissions,
+    settlements,
+    outages,
+    guessing: createGuessing(now),
+  });
 }

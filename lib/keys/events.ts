@@ -1,6 +1,7 @@
 import type { ScopeKind } from '../limits/limit.ts';
 import type { Logger } from '../stores/store.ts';
 import type { UsageSource } from '../usage/usage.ts';
+import type { ShownAlert } from './shown-alert.ts';
 import type { VirtualKey } from './shown-key.ts';
 
 /** A line of the usage record as told to listeners; money in USD. */
@@ -34,8 +35,14 @@ export interface KeyEvents {
   'usage.estimated': ShownUsageEvent & { readonly problem: string };
   /** A call was charged nothing because no price is known for its model. */
   'usage.unpriced': { readonly keyId: string; readonly model: string | null };
+  /** The soft budget, or 80, 90 or 95 percent of a budget, is spent: once for each such amount and period. */
+  'budget.warning': ShownAlert;
+  /** A budget is spent: once for its amount and period. */
+  'budget.exceeded': ShownAlert;
   'hold.abandoned': ShownUsageEvent;
   'hold.lost': ShownUsageEvent;
+  /** What a call consumed could not be charged, because the store was away for too long: it may be recorded by hand. */
+  'usage.lost': ShownUsageEvent;
   'store.down': { readonly store: string };
   'store.up': { readonly store: string };
   'record.corrupt': { readonly scope: ScopeKind; readonly id: string };
@@ -52,8 +59,11 @@ const names: { readonly [name in KeyEventName]: true } = {
   'usage.recorded': true,
   'usage.estimated': true,
   'usage.unpriced': true,
+  'budget.warning': true,
+  'budget.exceeded': true,
   'hold.abandoned': true,
   'hold.lost': true,
+  'usage.lost': true,
   'store.down': true,
   'store.up': true,
   'record.corrupt': true,

@@ -1,5 +1,6 @@
 import type { Admissions } from './admissions.ts';
 import type { Guessing } from './guessing.ts';
+import type { Outages } from './outages.ts';
 import type { ServiceContext } from './service-context.ts';
 import type { Settlements } from './settlements.ts';
 import type { Verification } from './verification.ts';
@@ -10,6 +11,7 @@ export interface Internals extends ServiceContext {
   readonly verify: (secret: string, fresh?: boolean) => Promise<Verification>;
   readonly admissions: Admissions;
   readonly settlements: Settlements;
+  readonly outages: Outages;
   readonly guessing: Guessing;
 }
 

@@ -1,5 +1,5 @@
 import { createGenerations } from '../generations.ts';
-import type { AdmissionPlan, PlannedLimit, ScopeId } from '../limits/limit.ts';
+import type { AdmissionPlan, PlannedLimit, ScopeId, Take } from '../limits/limit.ts';
 
 /** How much of a limit was used up when the store last told. */
 export interface Seen {
@@ -13,10 +13,13 @@ export interface Seen {
 export interface LastSeen {
   /** Costs nothing until it is switched on, since few apps need it. */
   switchOn(): void;
+  isOn(): boolean;
   /** `remaining` stands by position of `plan.limits`. */
   remember(plan: AdmissionPlan, remaining: readonly number[], nowMs: number): void;
   /** `undefined`: never seen, or not in this period. */
   find(limit: PlannedLimit): Seen | undefined;
+  /** Something has changed since then that the store will tell with its next answer. */
+  add(taken: Take, amount: number): void;
 }
 
 const maxScopes = 100_000;
@@ -31,10 +34,16 @@ export function createLastSeen(): LastSeen {
     return known;
   }
 
+  function find(scopeId: ScopeId, id: string, periodStartMs: number): Seen | undefined {
+    const seen = scopes.get(scopeId)?.get(id);
+    return seen?.periodStartMs === periodStartMs ? seen : undefined;
+  }
+
   return {
     switchOn() {
       isOn = true;
     },
+    isOn: () => isOn,
     remember({ limits }, remaining, nowMs) {
       if (!isOn) return;
       let scopeId: ScopeId | undefined;
@@ -56,9 +65,10 @@ export function createLastSeen(): LastSeen {
         }
       }
     },
-    find(limit) {
-      const seen = scopes.get(limit.scopeId)?.get(limit.id);
-      return seen?.periodStartMs === periodOf(limit) ? seen : undefined;
+    find: (limit) => find(limit.scopeId, limit.id, periodOf(limit)),
+    add({ scopeId, id, periodStartMs }, amount) {
+      const seen = isOn ? find(scopeId, id, periodStartMs) : undefined;
+      if (seen !== undefined) seen.used = Math.max(0, seen.used + amount);
     },
   };
 }

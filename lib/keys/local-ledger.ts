@@ -1,6 +1,6 @@
 import { correct, createCounters, openBudget, type ScopeCounters, windowOf } from '../limits/counters.ts';
 import { decide, take } from '../limits/decide.ts';
-import type { PlannedLimit, ScopeId } from '../limits/limit.ts';
+import type { PlannedLimit, ScopeId, Take } from '../limits/limit.ts';
 import { rollWindow, takeFromWindow } from '../limits/window.ts';
 import type { AdmitVerdict, Amounts, ExtendRequest, Hold } from '../stores/store.ts';
 import type { LastSeen } from './last-seen.ts';
@@ -17,8 +17,8 @@ export interface LocalLedger {
   admit(request: LocalRequest, hold: Hold, nowMs: number): AdmitVerdict | undefined;
   /** Whether the call was admitted here, and the ledger has not heard of it. */
   has(holdId: string): boolean;
-  /** The call has ended, and consumed this much. */
-  end(holdId: string, consumed: Amounts, nowMs: number): void;
+  /** A call has ended, whoever admitted it, and consumed this much. */
+  end(hold: Hold, consumed: Amounts, nowMs: number): void;
   /** The ledger has heard of the call, or never will. */
   forget(holdId: string): void;
   /** The ledger answers again: it knows better how its limits stand. */
@@ -42,7 +42,7 @@ interface LocalScope {
   readonly opened: Set<string>;
 }
 
-export function createLocalLedger(lastSeen: Pick<LastSeen, 'find'>): LocalLedger {
+export function createLocalLedger(lastSeen: Omit<LastSeen, 'switchOn' | 'remember'>): LocalLedger {
   const calls = new Map<string, LocalCall>();
   const callsOfScope = new Map<ScopeId, Set<LocalCall>>();
   const scopes = new Map<ScopeId, LocalScope>();
@@ -57,14 +57,14 @@ export function createLocalLedger(lastSeen: Pick<LastSeen, 'find'>): LocalLedger
   function open(limit: PlannedLimit, nowMs: number): boolean {
     if (limit.limit === null) return true;
     const { counters, opened } = scopeOf(limit.scopeId);
-    const name = limit.measure === 'budget' ? `${limit.id} ${limit.periodStartMs}` : limit.id;
-    if (opened.has(name)) return true;
+    if (opened.has(limit.id)) return lastSeen.find(limit) !== undefined;
     const seen = lastSeen.find(limit);
     if (seen === undefined) return false;
-    opened.add(name);
+    opened.add(limit.id);
     add(counters, limit, seen.used, seen.atMs, nowMs);
     for (const call of callsOfScope.get(limit.scopeId) ?? []) {
-      add(counters, limit, takenBy(call, limit), call.hold.atMs, nowMs);
+      const taken = call.hold.takes.find((take) => isOf(take, limit));
+      if (taken !== undefined) add(counters, limit, countedBy(call, taken), call.hold.atMs, nowMs);
     }
     return true;
   }
@@ -75,6 +75,39 @@ export function createLocalLedger(lastSeen: Pick<LastSeen, 'find'>): LocalLedger
     for (const scopeId of new Set(hold.takes.map((taken) => taken.scopeId))) {
       const ofScope = callsOfScope.get(scopeId) ?? new Set();
       callsOfScope.set(scopeId, ofScope.add(call));
+    }
+  }
+
+  function endHere(call: LocalCall, consumed: Amounts, nowMs: number): void {
+    const { takes, atMs } = call.hold;
+    const correction = {
+      takenAtMs: atMs,
+      countedTokens: call.counted.tokens,
+      tokens: consumed.tokens,
+      heldNanoUsd: call.counted.costNanoUsd,
+      spentNanoUsd: consumed.costNanoUsd,
+    };
+    call.isOpen = false;
+    call.counted = consumed;
+    for (const taken of takes) {
+      const counters = scopes.get(taken.scopeId)?.counters;
+      if (counters === undefined) continue;
+      if (taken.measure === 'concurrency') counters.openHolds -= 1;
+      else correct(counters, taken, correction, nowMs);
+    }
+  }
+
+  /** The store admitted it: what it told then counts the call as it was estimated. */
+  function endElsewhere(hold: Hold, consumed: Amounts, nowMs: number): void {
+    for (const taken of hold.takes) {
+      const more = changeBy(taken, hold, consumed);
+      if (more === 0) continue;
+      lastSeen.add(taken, more);
+      const scope = scopes.get(taken.scopeId);
+      if (scope === undefined || !scope.opened.has(taken.id)) continue;
+      const correction = { takenAtMs: nowMs, countedTokens: 0, tokens: more, heldNanoUsd: 0, spentNanoUsd: more };
+      if (taken.measure === 'concurrency') scope.counters.openHolds = Math.max(0, scope.counters.openHolds + more);
+      else correct(scope.counters, taken, correction, nowMs);
     }
   }
 
@@ -95,33 +128,24 @@ export function createLocalLedger(lastSeen: Pick<LastSeen, 'find'>): LocalLedger
       return { outcome: 'admitted', hold: admitted, outputTokens, remaining };
     },
     has: (holdId) => calls.has(holdId),
-    end(holdId, consumed, nowMs) {
-      const call = calls.get(holdId);
-      if (call === undefined || !call.isOpen) return;
-      call.isOpen = false;
-      const correction = {
-        takenAtMs: call.hold.atMs,
-        countedTokens: call.counted.tokens,
-        tokens: consumed.tokens,
-        heldNanoUsd: call.counted.costNanoUsd,
-        spentNanoUsd: consumed.costNanoUsd,
-      };
-      call.counted = consumed;
-      for (const taken of call.hold.takes) {
-        const counters = scopes.get(taken.scopeId)?.counters;
-        if (counters === undefined) continue;
-        if (taken.measure === 'concurrency') counters.openHolds -= 1;
-        else correct(counters, taken, correction, nowMs);
+    end(hold, consumed, nowMs) {
+      const call = calls.get(hold.holdId);
+      if (call === undefined) {
+        if (lastSeen.isOn()) endElsewhere(hold, consumed, nowMs);
+      } else if (call.isOpen) {
+        endHere(call, consumed, nowMs);
       }
     },
     forget(holdId) {
       const call = calls.get(holdId);
       if (call === undefined) return;
       calls.delete(holdId);
-      for (const { scopeId } of call.hold.takes) {
-        const ofScope = callsOfScope.get(scopeId);
+      for (const taken of call.hold.takes) {
+        // Until the store tells how the limit stands with it.
+        lastSeen.add(taken, countedBy(call, taken));
+        const ofScope = callsOfScope.get(taken.scopeId);
         ofScope?.delete(call);
-        if (ofScope?.size === 0) callsOfScope.delete(scopeId);
+        if (ofScope?.size === 0) callsOfScope.delete(taken.scopeId);
       }
     },
     reset: () => scopes.clear(),
@@ -140,14 +164,31 @@ function add(counters: ScopeCounters, limit: PlannedLimit, amount: number, atMs:
   }
 }
 
+/**
+ * By how much less or more counts against a limit when a call has ended that the store admitted. Its slot is free; tokens
+ * and money that it gives back are not counted on before the store tells so.
+ */
+function changeBy({ measure }: Take, { callId, amounts }: Hold, consumed: Amounts): number {
+  switch (measure) {
+    case 'requests':
+      return 0;
+    case 'tokens':
+      return Math.max(0, consumed.tokens - amounts.tokens);
+    case 'concurrency':
+      return callId === '' ? -1 : 0;
+    case 'budget':
+      return Math.max(0, consumed.costNanoUsd - amounts.costNanoUsd);
+  }
+}
+
+function isOf(taken: Take, limit: PlannedLimit): boolean {
+  if (taken.scopeId !== limit.scopeId || taken.id !== limit.id) return false;
+  return limit.measure !== 'budget' || taken.periodStartMs === limit.periodStartMs;
+}
+
 /** What a call that the ledger has not heard of counts against a limit. */
-function takenBy({ hold, counted, isOpen }: LocalCall, limit: PlannedLimit): number {
-  const periodStartMs = limit.measure === 'budget' ? limit.periodStartMs : 0;
-  const hasTaken = hold.takes.some(
-    (taken) => taken.scopeId === limit.scopeId && taken.id === limit.id && taken.periodStartMs === periodStartMs,
-  );
-  if (!hasTaken) return 0;
-  switch (limit.measure) {
+function countedBy({ counted, isOpen }: LocalCall, taken: Take): number {
+  switch (taken.measure) {
     case 'requests':
       return 1;
     case 'tokens':

@@ -1,6 +1,7 @@
 import { createGenerations } from '../generations.ts';
-import type { AdmissionPlan, ScopeId } from '../limits/limit.ts';
+import { type AdmissionPlan, noLimits, type ScopeId } from '../limits/limit.ts';
 import { createPlan, type LimitedScope } from '../limits/plan.ts';
+import type { Circuit } from '../stores/circuit.ts';
 import type { Store } from '../stores/store.ts';
 import { createRecordCache, type Entry, isFresh } from './record-cache.ts';
 import { isKeyRecord, isPolicyRecord } from './record-check.ts';
@@ -23,8 +24,12 @@ export interface ScopedPolicy {
 /** Finds principals by id or by hash, from a cache that is told of changes. */
 export interface Principals {
   findById(keyId: string, fresh?: boolean): Promise<Principal | undefined>;
+  /** What is known of a key without asking the store, and not too old. */
+  findCached(keyId: string): Principal | undefined;
   /** By the hashes a secret may be stored under. What is found is not verified yet: see `verification.ts`. */
   findByHash(secretHashes: readonly string[], fresh?: boolean): Promise<Principal | undefined>;
+  /** From the cache alone, records of at most this age: for the time in which the store is down. */
+  rememberedByHash(secretHashes: readonly string[], maxAgeMs: number): Principal | undefined;
   /** A change of this scope's record was noticed. */
   forget(scopeId: ScopeId): void;
 }
@@ -33,7 +38,7 @@ export interface PrincipalsOptions {
   readonly store: Store;
   readonly now: () => number;
   readonly cacheMs: number;
-  readonly withDeadline: <T>(answer: Promise<T>) => Promise<T>;
+  readonly circuit: Circuit;
   readonly onCorrupt: (scopeId: ScopeId) => void;
 }
 
@@ -47,21 +52,21 @@ interface CachedPrincipal extends Principal {
 }
 
 export function createPrincipals(options: PrincipalsOptions): Principals {
-  const { store, now, cacheMs, withDeadline, onCorrupt } = options;
+  const { store, now, cacheMs, circuit, onCorrupt } = options;
   const caching = { now, cacheMs, maxSize: maxKeys, maxAbsent };
   const keys = createRecordCache({
     ...caching,
-    load: async (keyId) => checkedKey(keyId, await withDeadline(store.findKey(keyId))),
+    load: async (keyId) => checkedKey(keyId, await circuit.ask(() => store.findKey(keyId))),
   });
   const policies = createRecordCache({
     ...caching,
     maxAbsent: maxKeys,
-    load: async (name) => checkedPolicy(name as ScopeId, await withDeadline(store.findPolicy(name as ScopeId))),
+    load: async (name) => checkedPolicy(name as ScopeId, await circuit.ask(() => store.findPolicy(name as ScopeId))),
   });
   // Which key a hash belongs to. It may be out of date: the key's own record decides whether the hash is still its.
   const owners = createRecordCache({
     ...caching,
-    load: async (hashes) => (await withDeadline(store.findKeyByHash(hashes.split(' '))))?.id,
+    load: async (hashes) => (await circuit.ask(() => store.findKeyByHash(hashes.split(' '))))?.id,
   });
   const assembled = createGenerations<CachedPrincipal>({ maxSize: maxKeys });
 
@@ -77,9 +82,14 @@ export function createPrincipals(options: PrincipalsOptions): Principals {
     return noModel;
   }
 
+  function findCached(keyId: string): Principal | undefined {
+    const cached = assembled.get(keyId);
+    return cached !== undefined && areFresh(cached.entries, now(), cacheMs) ? cached : undefined;
+  }
+
   async function findById(keyId: string, fresh = false): Promise<Principal | undefined> {
-    const cached = fresh ? undefined : assembled.get(keyId);
-    if (cached !== undefined && areFresh(cached.entries, now(), cacheMs)) return cached;
+    const cached = fresh ? undefined : findCached(keyId);
+    if (cached !== undefined) return cached;
     const key = await keys.get(keyId, fresh);
     if (key.value === undefined) return undefined;
     const scopes = policyScopes(key.value);
@@ -92,9 +102,15 @@ export function createPrincipals(options: PrincipalsOptions): Principals {
 
   return {
     findById,
+    findCached,
     async findByHash(secretHashes, fresh = false) {
       const { value: keyId } = await owners.get(secretHashes.join(' '), fresh);
       return keyId === undefined ? undefined : findById(keyId, fresh);
+    },
+    rememberedByHash(secretHashes, maxAgeMs) {
+      const owner = owners.remembered(secretHashes.join(' '), maxAgeMs);
+      const principal = owner?.value === undefined ? undefined : assembled.get(owner.value);
+      return principal !== undefined && areFresh(principal.entries, now(), maxAgeMs) ? principal : undefined;
     },
     forget(scopeId) {
       if (!scopeId.startsWith('key:')) return policies.forget(scopeId);
@@ -162,17 +178,8 @@ function areFresh(entries: readonly Entry<unknown>[], nowMs: number, cacheMs: nu
 const noModel: PolicyRecord = {
   models: [],
   endpoints: [],
+  ...noLimits,
   rpmLimit: 0,
-  tpmLimit: null,
-  rpdLimit: null,
-  tpdLimit: null,
-  maxParallelRequests: null,
-  maxTokensPerRequest: null,
-  maxBudgetNanoUsd: null,
-  softBudgetNanoUsd: null,
-  budgetDuration: null,
-  budgets: [],
-  modelLimits: [],
   version: 1,
   revision: 0,
   createdAtMs: 0,

@@ -1,9 +1,11 @@
-import type { WithDeadline } from '../stores/deadline.ts';
-import type { Answer, Hold, SettleResult, Store } from '../stores/store.ts';
+import type { Circuit } from '../stores/circuit.ts';
+import type { Hold, SettleRequest, SettleResult, Store } from '../stores/store.ts';
 import type { Pricing } from '../usage/cost.ts';
 import { usd } from '../usage/money.ts';
 import type { TokenUsage, UsageEvent, UsageSource } from '../usage/usage.ts';
+import type { Alerts } from './alerts.ts';
 import type { Events, ShownUsageEvent } from './events.ts';
+import type { LocalLedger } from './local-ledger.ts';
 import type { Retries } from './retries.ts';
 
 /** What a call consumed, as far as it is known. */
@@ -22,6 +24,8 @@ export interface Consumption {
 export interface Settlements {
   settle(hold: Hold, consumption: Consumption): Promise<SettleResult>;
   cancel(hold: Hold): Promise<void>;
+  /** Cancels, in the background, an admission whose answer did not come. */
+  giveUp(hold: Hold): void;
   renew(hold: Hold): Promise<'renewed' | 'ended'>;
 }
 
@@ -29,24 +33,36 @@ export interface SettlementsOptions {
   readonly store: Store;
   readonly pricing: Pricing;
   readonly events: Events;
+  readonly alerts: Alerts;
   readonly retries: Retries;
-  readonly withDeadline: WithDeadline;
+  readonly circuit: Circuit;
+  readonly localLedger: LocalLedger;
+  readonly now: () => number;
+  /** A call has ended here, whether or not the store has heard of it. */
+  readonly onEnded: () => void;
 }
 
 export function createSettlements(options: SettlementsOptions): Settlements {
-  const { store, pricing, events, retries, withDeadline } = options;
-
-  function answered<T>(answer: Answer<T>): Answer<T> {
-    return answer instanceof Promise ? withDeadline(answer) : answer;
-  }
+  const { store, pricing, events, alerts, retries, circuit, localLedger, now, onEnded } = options;
 
   function tell(result: SettleResult, { problem }: Consumption, isUnpriced: boolean): void {
     const { event, state } = result;
     if (event === null) return;
-    if (isUnpriced) events.emit('usage.unpriced', { keyId: event.keyId, model: event.model });
+    alerts.onCharged(event.keyId, result.charged);
+    if (isUnpriced) {
+      alerts.onCall('usage.unpriced', event);
+      events.emit('usage.unpriced', { keyId: event.keyId, model: event.model });
+    }
     if (problem !== undefined) events.emit('usage.estimated', { ...shownUsageEvent(event), problem });
-    if (state === 'lost_hold') events.emit('hold.lost', shownUsageEvent(event));
+    if (state === 'lost_hold') {
+      alerts.onCall('hold.lost', event);
+      events.emit('hold.lost', shownUsageEvent(event));
+    }
     if (events.has('usage.recorded')) events.emit('usage.recorded', shownUsageEvent(event));
+  }
+
+  async function cancelInStore(hold: Hold): Promise<void> {
+    await retries.run(() => circuit.insist(() => store.cancel(hold)));
   }
 
   return {
@@ -56,18 +72,53 @@ export function createSettlements(options: SettlementsOptions): Settlements {
       const priced = consumption.costNanoUsd ?? pricing.costNanoUsd([model, asked], usage);
       const isUnpriced = priced === null && (model ?? asked) !== null;
       const request = { hold, usage, costNanoUsd: priced ?? 0, source, model: asked ?? model };
-      return retries.run(async () => {
-        const result = await answered(store.settle(request));
-        tell(result, consumption, isUnpriced);
-        return result;
-      });
+      const tokens = usage.inputTokens + usage.outputTokens;
+      localLedger.end(hold, { tokens, costNanoUsd: request.costNanoUsd }, now());
+      return retries.run(
+        async () => {
+          const result = await circuit.insist(() => store.settle(request));
+          localLedger.forget(hold.holdId);
+          onEnded();
+          tell(result, consumption, isUnpriced);
+          return result;
+        },
+        () => {
+          localLedger.forget(hold.holdId);
+          events.emit('usage.lost', lostUsage(request));
+        },
+      );
     },
     async cancel(hold) {
-      await retries.run(() => answered(store.cancel(hold)));
+      localLedger.end(hold, { tokens: 0, costNanoUsd: 0 }, now());
+      if (localLedger.has(hold.holdId)) {
+        // The store has never heard of the call, and need not.
+        localLedger.forget(hold.holdId);
+        return;
+      }
+      await cancelInStore(hold);
+      onEnded();
+    },
+    giveUp(hold) {
+      cancelInStore(hold).catch(() => undefined);
     },
     async renew(hold) {
-      return (await answered(store.renew(hold))).state;
+      return (await circuit.insist(() => store.renew(hold))).state;
     },
+  };
+}
+
+function lostUsage({ hold, usage, costNanoUsd, source, model }: SettleRequest): ShownUsageEvent {
+  const { holdId, callId, subject, atMs, trace } = hold;
+  return {
+    ...subject,
+    ...usage,
+    holdId,
+    callId,
+    model,
+    source,
+    trace,
+    costUsd: usd(costNanoUsd),
+    at: new Date(atMs).toISOString(),
   };
 }
 

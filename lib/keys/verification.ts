@@ -32,6 +32,15 @@ export function createVerification({ secrets, principals, now }: VerificationOpt
   };
 }
 
+/** As {@link createVerification}, for the time in which the store is down: `undefined` where nobody remembers the key. */
+export function createRememberedVerification({ secrets, principals, now }: VerificationOptions) {
+  return function verifyRemembered(secret: string, maxAgeMs: number): Verification | undefined {
+    const hashes = secrets.candidateHashes(secret);
+    const principal = principals.rememberedByHash(hashes, maxAgeMs);
+    return principal && judge(principal, hashes, now());
+  };
+}
+
 /** Whether one of these hashes opens the key at this moment. Revoked comes before disabled before expired. */
 export function judge(principal: Principal, secretHashes: readonly string[], nowMs: number): Verification {
   const { secretHash, previousSecret, expiresAtMs } = principal.key;
