@@ -7,8 +7,8 @@ export interface UpstreamWatcher {
   readonly onProgress: () => void;
   /** The body is complete, broken off, or left by its reader. Called once. */
   readonly onEnd: () => void;
-  /** How long an answer that its reader has left is read on for its usage; 0: not at all. */
-  readonly drainMs: number;
+  /** Whether an answer that its reader leaves now is read on, to its end, for its usage. */
+  readonly drains: () => boolean;
 }
 
 /** The same answer, with every byte seen by a watcher on its way to whoever reads it. */
@@ -27,6 +27,8 @@ function watchedBody(body: ReadableStream<Uint8Array>, watcher: UpstreamWatcher)
   const { meter } = watcher;
   const reader = body.getReader();
   let hasEnded = false;
+  let isLeft = false;
+  let passing = Promise.resolve();
 
   function end(): void {
     if (hasEnded) return;
@@ -35,49 +37,62 @@ function watchedBody(body: ReadableStream<Uint8Array>, watcher: UpstreamWatcher)
   }
 
   /** The next bytes to pass on; `undefined` at the end. */
-  async function next(): Promise<Buffer | undefined> {
+  async function next(): Promise<Uint8Array | undefined> {
     for (;;) {
       const { done, value } = await reader.read();
       if (done) return undefined;
       watcher.onProgress();
       const passed = meter.write(Buffer.from(value.buffer, value.byteOffset, value.byteLength));
-      if (passed.length > 0) return passed;
+      if (passed.length > 0) return plain(passed);
     }
   }
 
-  async function drain(): Promise<void> {
-    const stop = setTimeout(() => void reader.cancel().catch(() => undefined), watcher.drainMs);
+  async function passOn(controller: ReadableStreamDefaultController<Uint8Array>): Promise<void> {
+    try {
+      const bytes = await next();
+      if (isLeft) return;
+      if (bytes !== undefined) return controller.enqueue(bytes);
+      const kept = meter.end();
+      if (kept.length > 0) controller.enqueue(plain(kept));
+      controller.close();
+      end();
+    } catch (error) {
+      if (isLeft) return;
+      end();
+      controller.error(error);
+    }
+  }
+
+  async function readOn(): Promise<void> {
     try {
       while ((await next()) !== undefined);
     } catch {
       // What came until now is charged.
-    } finally {
-      clearTimeout(stop);
-      end();
     }
+    end();
   }
 
   return new ReadableStream<Uint8Array>(
     {
-      async pull(controller) {
-        try {
-          const bytes = await next();
-          if (bytes !== undefined) return controller.enqueue(bytes);
-          const kept = meter.end();
-          if (kept.length > 0) controller.enqueue(kept);
-          controller.close();
-          end();
-        } catch (error) {
-          end();
-          controller.error(error);
-        }
+      pull(controller) {
+        passing = passOn(controller);
+        return passing;
       },
       async cancel(reason) {
-        if (watcher.drainMs > 0) return void drain();
+        isLeft = true;
+        if (watcher.drains()) {
+          void passing.then(readOn);
+          return;
+        }
         end();
         await reader.cancel(reason);
       },
     },
     { highWaterMark: 0 },
   );
+}
+
+/** Readers know bytes by the methods of `Uint8Array`, some of which a `Buffer` has otherwise. */
+function plain({ buffer, byteOffset, byteLength }: Buffer): Uint8Array {
+  return new Uint8Array(buffer, byteOffset, byteLength);
 }
