@@ -1,6 +1,7 @@
 import { InvalidRequestError, KeyNotFoundError } from '../errors.ts';
 import { usd } from '../usage/money.ts';
 import type { UsageEvent } from '../usage/usage.ts';
+import type { Alerts } from './alerts.ts';
 import { readMoment } from './moment.ts';
 import type { ServiceContext } from './service-context.ts';
 import { shownUsageEvent } from './settlements.ts';
@@ -8,7 +9,7 @@ import { parseUsage, problemsOfName } from './usage-input.ts';
 import type { VirtualKeys } from './virtual-keys.ts';
 
 /** Adds usage that was measured elsewhere to the record of a key and to every budget over it, once for each id. */
-export function createExternalUsage(context: ServiceContext): VirtualKeys['recordUsage'] {
+export function createExternalUsage(context: ServiceContext, alerts: Alerts): VirtualKeys['recordUsage'] {
   const { store, principals, pricing, events, now, withDeadline } = context;
 
   return async ({ id, keyId, at, ...measured }) => {
@@ -38,9 +39,13 @@ export function createExternalUsage(context: ServiceContext): VirtualKeys['recor
     };
     // A plan without a model has no budgets, and what was spent counts whatever it was spent on.
     const plan = principal.planFor(model ?? '', atMs);
-    const { state } = await withDeadline(store.record(event, plan));
+    const { state, charged } = await withDeadline(store.record(event, plan));
     if (state === 'recorded') {
-      if (priced === null && model !== null) events.emit('usage.unpriced', { keyId, model });
+      alerts.onCharged(keyId, charged);
+      if (priced === null && model !== null) {
+        alerts.onCall('usage.unpriced', event);
+        events.emit('usage.unpriced', { keyId, model });
+      }
       events.emit('usage.recorded', shownUsageEvent(event));
     }
     return { state, costUsd: usd(event.costNanoUsd) };

@@ -2,9 +2,16 @@ import { KeyNotFoundError } from '../errors.ts';
 import type { ScopeId } from '../limits/limit.ts';
 import type { WithDeadline } from '../stores/deadline.ts';
 import type { Store } from '../stores/store.ts';
-import { parseAuditQuery, parseKeyListFilter, parsePage, parseUsageRequest } from './query-schema.ts';
+import {
+  parseAlertRequest,
+  parseAuditQuery,
+  parseKeyListFilter,
+  parsePage,
+  parseUsageRequest,
+} from './query-schema.ts';
 import { isKeyRecord } from './record-check.ts';
 import { auditView, showKey } from './show-key.ts';
+import { showAlert } from './shown-alert.ts';
 import type { VirtualKey } from './shown-key.ts';
 import { keySpend } from './spend.ts';
 import { usageReport } from './usage-reports.ts';
@@ -56,6 +63,11 @@ export function createKeyQueries({ store, now, withDeadline, onCorrupt }: KeyQue
     return { items, total: listed.total, nextCursor: listed.nextCursor };
   };
 
+  const alerts: VirtualKeys['alerts'] = async (request, page) => {
+    const listed = await withDeadline(store.listAlerts(parseAlertRequest(request), parsePage(page)));
+    return { items: listed.items.map(showAlert), total: listed.total, nextCursor: listed.nextCursor };
+  };
+
   return {
     findRecord,
     shown,
@@ -63,6 +75,7 @@ export function createKeyQueries({ store, now, withDeadline, onCorrupt }: KeyQue
     auditView,
     list,
     audit,
+    alerts,
     async get(id: string): Promise<VirtualKey> {
       const record = await findRecord(id);
       if (record === undefined) throw new KeyNotFoundError();

@@ -1,10 +1,12 @@
 import Joi from 'joi';
-import type { AuditQuery, KeyFilter, Page } from '../stores/store.ts';
+import type { ScopeId } from '../limits/limit.ts';
+import type { AlertQuery, AuditQuery, KeyFilter, Page } from '../stores/store.ts';
 import type { UsageDimension } from '../usage/usage.ts';
 import { readMoment } from './moment.ts';
 import { line, parse } from './schema.ts';
+import { alertTypes } from './shown-alert.ts';
 import { keyStatuses } from './virtual-key.ts';
-import type { KeyListFilter, PageInput, UsageRequest, VirtualKeys } from './virtual-keys.ts';
+import type { AlertRequest, KeyListFilter, PageInput, UsageRequest, VirtualKeys } from './virtual-keys.ts';
 
 const defaultPageLimit = 20;
 const dimensions: readonly UsageDimension[] = ['key', 'owner', 'team', 'model', 'day', 'endpoint'];
@@ -51,6 +53,14 @@ const auditInput = Joi.object<AuditInput>({ keyId: oneOrMore(id), target: line(3
   'target',
 );
 
+const alertRequest = Joi.object<AlertRequest>({
+  type: oneOrMore(Joi.string().valid(...alertTypes)),
+  keyId: oneOrMore(id),
+  target: line(300).pattern(/^(global|(key|user|team):.+)$/),
+  ownerId: oneOrMore(id),
+  teamId: oneOrMore(id),
+}).nand('keyId', 'target');
+
 /** @throws InvalidRequestError with every problem of the filter */
 export function parseKeyListFilter(filter: KeyListFilter = {}): KeyFilter {
   const { ownerId, teamId, ...others } = parse(keyListFilter, filter);
@@ -74,6 +84,18 @@ export function parseAuditQuery(query: AuditInput = {}): AuditQuery {
   return { targets: target === undefined ? listed(keyId)?.map((keyed) => `key:${keyed}`) : [target], action };
 }
 
-function listed(value: string | readonly string[] | undefined): readonly string[] | undefined {
+/** @throws InvalidRequestError with every problem of the query */
+export function parseAlertRequest(request: AlertRequest = {}): AlertQuery {
+  const { type, keyId, target, ownerId, teamId } = parse(alertRequest, request);
+  return {
+    types: listed(type),
+    // The schema lets nothing else through.
+    scopeIds: target === undefined ? listed(keyId)?.map((keyed): ScopeId => `key:${keyed}`) : [target as ScopeId],
+    ownerIds: listed(ownerId),
+    teamIds: listed(teamId),
+  };
+}
+
+function listed<T extends string>(value: T | readonly T[] | undefined): readonly T[] | undefined {
   return typeof value === 'string' ? [value] : value;
 }

@@ -4,6 +4,7 @@ import type { Unpriced } from '../usage/cost.ts';
 import { isAmountUsd } from '../usage/money.ts';
 import type { PriceBook } from '../usage/pricing.ts';
 import type { Pepper } from './secret.ts';
+import type { WebhookOptions } from './webhooks/webhook-options.ts';
 
 /** Options of {@link createVirtualKeys}. */
 export interface CreateVirtualKeysOptions {
@@ -41,6 +42,8 @@ export interface CreateVirtualKeysOptions {
   minimumTokens?: number | undefined;
   /** Reserved for what a provider keeps for the caller: earlier responses, cached content, files. @defaultValue 4,096 */
   stateTokens?: number | undefined;
+  /** Where alerts are posted to, signed. */
+  webhooks?: readonly WebhookOptions[] | undefined;
   /** Epoch milliseconds; replaces every clock, in tests. */
   clock?: Clock | undefined;
   /** @defaultValue `console` */
@@ -55,6 +58,7 @@ type Defaulted =
   | 'storeTimeoutMs'
   | 'minimumTokens'
   | 'stateTokens'
+  | 'webhooks'
   | 'logger'
   | 'defaults'
   | 'maximums';
@@ -74,6 +78,7 @@ const defaultValues = {
   stateTokens: 4096,
   defaults: {},
   maximums: {},
+  webhooks: [],
   logger: console,
 } as const;
 

@@ -1,14 +1,16 @@
 import type { Scope, ScopeKind } from '../limits/limit.ts';
-import type { Actor, Hold, KeyCounts, SettleResult } from '../stores/store.ts';
+import type { Actor, AlertType, Hold, KeyCounts, SettleResult } from '../stores/store.ts';
 import type { TokenUsage, UsageDimension } from '../usage/usage.ts';
 import type { AdmitInput, AdmitResult, ExtendInput } from './direct-admissions.ts';
 import type { KeyEventName, KeyEvents } from './events.ts';
 import type { KeyHook } from './hooks.ts';
 import type { KeyFields } from './key-fields.ts';
 import type { DefaultsInput, KeyInput, KeyPatch, PolicyInput } from './key-input.ts';
+import type { ShownAlert } from './shown-alert.ts';
 import type { Policy, VirtualKey } from './shown-key.ts';
 import type { UsageInput } from './usage-input.ts';
 import type { KeyStatus } from './virtual-key.ts';
+import type { WebhooksHealth } from './webhooks/webhooks.ts';
 
 export interface KeyListFilter {
   /** Keys that list any of these strings. */
@@ -52,6 +54,15 @@ export interface AuditRequest {
   readonly target?: string | undefined;
   /** Such as `key.rotated`. */
   readonly action?: string | undefined;
+}
+
+/** Alerts about any of these keys, or about a target such as `team:red` or `global`. */
+export interface AlertRequest {
+  readonly type?: AlertType | readonly AlertType[] | undefined;
+  readonly keyId?: string | readonly string[] | undefined;
+  readonly target?: string | undefined;
+  readonly ownerId?: string | readonly string[] | undefined;
+  readonly teamId?: string | readonly string[] | undefined;
 }
 
 /** Sums of usage; money in USD. */
@@ -129,6 +140,8 @@ export interface VirtualKeys {
     },
     page?: PageInput,
   ): Promise<List<ShownAuditRow>>;
+  /** Budgets that reached a threshold, holds that were abandoned or lost, calls without a price; newest first. */
+  alerts(query?: AlertRequest, page?: PageInput): Promise<List<ShownAlert>>;
   balance(id: string): Promise<Balance>;
   /** Holds a call against every limit over its key; see {@link AdmitInput}. An unknown or closed key is a value. */
   admit(input: AdmitInput): Promise<AdmitResult>;
@@ -147,7 +160,7 @@ export interface VirtualKeys {
   on<N extends KeyEventName>(event: N, listener: (event: KeyEvents[N]) => void): () => void;
   /** Takes part in changes of keys, before and after they are stored. The function returned ends it. */
   addHook(hook: KeyHook): () => void;
-  /** Waits for settlements and cancellations already begun, never for open holds; then leaves the store. */
+  /** Waits for settlements, cancellations and webhooks already begun, never for open holds; then leaves the store. */
   close(options?: { timeoutMs?: number | undefined }): Promise<void>;
 }
 
@@ -162,6 +175,8 @@ export interface ExternalUsage extends UsageInput {
 
 export interface Health {
   readonly store: { readonly name: string; readonly state: 'up' | 'down' };
+  /** Where there are any. */
+  readonly webhooks?: WebhooksHealth;
 }
 
 /** What a key has used and has left, by the store's clock; money in USD. */

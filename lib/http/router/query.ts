@@ -1,7 +1,7 @@
 import type { Request } from 'express';
 import { InvalidRequestError } from '../../errors.ts';
 import type { KeyStatus } from '../../keys/virtual-key.ts';
-import type { AuditRequest, KeyListFilter, PageInput } from '../../keys/virtual-keys.ts';
+import type { AlertRequest, AuditRequest, KeyListFilter, PageInput } from '../../keys/virtual-keys.ts';
 import type { UsageDimension } from '../../usage/usage.ts';
 import type { KeyScope } from './roles.ts';
 
@@ -58,6 +58,18 @@ export function auditOf(query: URLSearchParams): AuditRequest {
     keyId: query.get('keyId') ?? undefined,
     target: query.get('target') ?? undefined,
     action: query.get('action') ?? undefined,
+  };
+}
+
+/** The alerts that a query asks for, of those about the owners and teams of the caller. */
+export function alertsOf(query: URLSearchParams, scope: KeyScope): AlertRequest {
+  return {
+    // The service refuses what is no type.
+    type: listOf(query, 'type') as AlertRequest['type'],
+    keyId: query.get('keyId') ?? undefined,
+    target: query.get('target') ?? undefined,
+    ownerId: inside(scope.ownerIds, query.get('ownerId')),
+    teamId: inside(scope.teamIds, query.get('teamId')),
   };
 }
 

@@ -4,10 +4,10 @@ import type { KeyListFilter, UsageSums, VirtualKeys } from '../../keys/virtual-k
 import type { AdminHandlers } from './admin-call.ts';
 import { onlyMethods } from './answers.ts';
 import { findVisible, keyTarget } from './key-routes.ts';
-import { auditOf, filterOf, pageOf, queryOf, usageOf } from './query.ts';
+import { alertsOf, auditOf, filterOf, pageOf, queryOf, usageOf } from './query.ts';
 import { isUnbounded } from './roles.ts';
 
-/** What keys consumed, and who changed them. */
+/** What keys consumed, who changed them, and what to know of. */
 export function addReportRoutes(router: Router, keys: VirtualKeys, admin: AdminHandlers): void {
   const usage = admin('keys.usage', keyTarget, async (call, { keyId }) => {
     const key = await findVisible(keys, call, keyId);
@@ -40,6 +40,15 @@ export function addReportRoutes(router: Router, keys: VirtualKeys, admin: AdminH
     },
   );
 
+  const alerts = admin(
+    'alerts.read',
+    () => null,
+    async ({ req, res, scope }) => {
+      const query = queryOf(req);
+      res.json(await keys.alerts(alertsOf(query, scope), pageOf(query)));
+    },
+  );
+
   const stats = admin(
     'stats.read',
     () => null,
@@ -56,6 +65,7 @@ export function addReportRoutes(router: Router, keys: VirtualKeys, admin: AdminH
   );
 
   router.route('/stats').get(stats).all(onlyMethods('GET'));
+  router.route('/alerts').get(alerts).all(onlyMethods('GET'));
   router.route('/audit').get(audit).all(onlyMethods('GET'));
   router.route('/:id/usage').get(usage).all(onlyMethods('GET'));
   router.route('/:id/audit').get(keyAudit).all(onlyMethods('GET'));

@@ -19,6 +19,7 @@ export type AdminAction =
   | 'keys.audit'
   | 'stats.read'
   | 'audit.read'
+  | 'alerts.read'
   | 'policies.read'
   | 'policies.write'
   | 'defaults.read'
@@ -65,7 +66,7 @@ const roles: { readonly [role in Role]: RoleRules } = {
     actions: new Set([
       ...reading,
       ...lifecycle,
-      ...(['keys.disable', 'keys.enable', 'keys.resetSpend', 'keys.audit', 'stats.read'] as const),
+      ...(['keys.disable', 'keys.enable', 'keys.resetSpend', 'keys.audit', 'stats.read', 'alerts.read'] as const),
       ...(['policies.read', 'policies.write'] as const),
     ]),
     scope: ({ teamIds = [] }) => ({ teamIds }),
@@ -73,7 +74,7 @@ const roles: { readonly [role in Role]: RoleRules } = {
   auditor: {
     actions: new Set([
       ...reading,
-      ...(['keys.audit', 'audit.read', 'stats.read', 'policies.read', 'defaults.read'] as const),
+      ...(['keys.audit', 'audit.read', 'alerts.read', 'stats.read', 'policies.read', 'defaults.read'] as const),
     ]),
     scope: ({ ownerIds, teamIds }) => ({ ownerIds, teamIds }),
   },

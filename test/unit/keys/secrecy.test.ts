@@ -12,6 +12,8 @@ const eventNames: readonly KeyEventName[] = [
   'key.revoked',
   'key.deleted',
   'usage.recorded',
+  'budget.warning',
+  'budget.exceeded',
   'hold.abandoned',
   'record.corrupt',
 ];
@@ -78,7 +80,7 @@ describe('createVirtualKeys: secrets and hashes', () => {
             case 9:
               return keys.update(id, { [secret]: 1 } as object).catch(() => undefined);
             case 10:
-              return keys.recordUsage({ id: `${action}`, keyId: id });
+              return keys.recordUsage({ id: `${action}`, keyId: id, model: 'gpt-4o', costUsd: 5 });
             case 11:
               return keys.resetSpend(id);
             default:
@@ -91,6 +93,7 @@ describe('createVirtualKeys: secrets and hashes', () => {
           seen.push(await act(action, id, secret).catch((error: Error) => [error.message, error.stack, { ...error }]));
         }
         seen.push(await keys.list({}, { limit: 100 }), await keys.audit({}, { limit: 100 }), await keys.health());
+        seen.push(await keys.alerts({}, { limit: 100 }));
         seen.push(await memory.usageEvents(null, 1000), await memory.readOutbox(100));
         const text = JSON.stringify(seen) + inspect(seen, { depth: 20, maxArrayLength: null });
         for (const secret of hidden) assert.ok(!text.includes(secret), `found ${secret}`);
