@@ -151,6 +151,15 @@ for (const [version, createApp] of [
         });
       }
 
+      it('answers 400 to a body that is not compressed as it says', async () => {
+        const { as } = setUp();
+        const answer = await as(admin)
+          .post('/keys')
+          .set({ 'content-type': 'application/json', 'content-encoding': 'gzip' })
+          .send('{}');
+        assert.deepEqual([answer.status, answer.body.error.code], [400, 'invalid_request']);
+      });
+
       it('takes a body that the app has parsed, and parses one that another parser passed by', async () => {
         for (const parser of [createApp.json(), createApp.urlencoded({ extended: false })]) {
           const { as } = setUp({ before: parser });
