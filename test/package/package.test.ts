@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { cp, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { asInstalledHere, type PackedPackage, packPackage } from '../support/packed.ts';
 
 const run = promisify(execFile);
 const root = fileURLToPath(new URL('../..', import.meta.url));
@@ -13,26 +13,14 @@ const consumers = fileURLToPath(new URL('consumer', import.meta.url));
 describe('The package, installed from its tarball', function () {
   this.timeout(120_000);
   let folder: string;
+  let packed: PackedPackage;
 
   before(async () => {
-    folder = await mkdtemp(join(tmpdir(), 'express-llm-keys-'));
-    await run('npm', ['pack', '--silent', '--pack-destination', folder], { cwd: root });
-    const [tarball = ''] = (await readdir(folder)).filter((name) => name.endsWith('.tgz'));
-    await writeFile(join(folder, 'package.json'), '{ "private": true }\n');
-    // The versions that are installed here, so that npm finds them in its cache.
-    const peers = await Promise.all(
-      ['express', '@types/express', '@types/node'].map(async (name) => `${name}@${await installedVersion(name)}`),
-    );
-    const quietly = ['--prefer-offline', '--no-audit', '--no-fund', '--loglevel=error'];
-    await run('npm', ['install', ...quietly, `./${tarball}`, ...peers], { cwd: folder });
-    await cp(consumers, folder, { recursive: true });
+    packed = await packPackage();
+    const peers = ['express', '@types/express', '@types/node'].map(asInstalledHere);
+    folder = await packed.install(consumers, await Promise.all(peers));
   });
-  after(() => rm(folder, { recursive: true, force: true }));
-
-  async function installedVersion(name: string): Promise<string> {
-    const { version } = JSON.parse(await readFile(join(root, 'node_modules', name, 'package.json'), 'utf8'));
-    return version;
-  }
+  after(() => packed.remove());
 
   async function printed(script: string): Promise<unknown> {
     return JSON.parse((await run(process.execPath, [script], { cwd: folder })).stdout);
