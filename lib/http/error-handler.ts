@@ -1,5 +1,6 @@
 import type { ErrorRequestHandler } from 'express';
 import { isLlmKeysError, StoreUnavailableError } from '../errors.ts';
+import { isDecodingError } from './decoding-errors.ts';
 import { findLlmRequest } from './llm-request.ts';
 import type { Refusal } from './refusal.ts';
 import { RefusedError, sendRefusal } from './refuse.ts';
@@ -34,11 +35,11 @@ function refusalOf(error: unknown): Refusal | undefined {
 
 const unreadable: Refusal = { kind: 'invalid_body', problem: 'The body could not be read.', param: null };
 
-/** What body-parser throws, by the `type` that it documents; zlib's errors pass through it without one. */
+/** What body-parser throws, by the `type` that it documents. */
 function parserRefusal(error: unknown): Refusal | undefined {
+  if (isDecodingError(error)) return unreadable;
   if (typeof error !== 'object' || error === null) return undefined;
-  const { type, code }: { type?: unknown; code?: unknown } = error;
-  if (typeof code === 'string' && code.startsWith('Z_')) return unreadable;
+  const { type }: { type?: unknown } = error;
   switch (type) {
     case 'entity.parse.failed':
       return { kind: 'invalid_body', problem: 'The body is not valid JSON.', param: null };

@@ -1,5 +1,6 @@
 import express, { type Request, type Response } from 'express';
 import { InvalidRequestError, PayloadTooLargeError, UnsupportedMediaTypeError } from '../../errors.ts';
+import { isDecodingError } from '../decoding-errors.ts';
 
 /** A JSON object as it came. */
 export type JsonObject = { readonly [field: string]: unknown };
@@ -44,10 +45,8 @@ function parse(req: Request, res: Response): Promise<void> {
 
 /** What body-parser throws, by its `type` (https://github.com/expressjs/body-parser#errors). */
 function bodyError(error: unknown): unknown {
-  if (typeof error !== 'object' || error === null) return error;
-  // zlib's errors pass through it without a type.
-  if ('code' in error && String(error.code).startsWith('Z_')) return notAnObject();
-  if (!('type' in error)) return error;
+  if (isDecodingError(error)) return notAnObject();
+  if (typeof error !== 'object' || error === null || !('type' in error)) return error;
   switch (error.type) {
     case 'entity.too.large':
       return new PayloadTooLargeError();
