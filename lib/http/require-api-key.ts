@@ -82,7 +82,7 @@ export function requireApiKey(options: RequireApiKeyOptions): RequestHandler {
       next();
       return;
     }
-    const requestId = requestIdOf(req);
+    const requestId = requestIdOf(req, isOurs);
     const enter = (state: LlmState, credential?: Credential) => {
       attach(req, res, service, requestId, state, credential);
       next();
@@ -147,9 +147,11 @@ function attach(
   else res.once('close', closed);
 }
 
-function requestIdOf(req: Request): string {
+/** The client's own id, unless it is of no use in a log, or a key that went into the wrong header. */
+function requestIdOf(req: Request, isOurs: (text: string) => boolean): string {
   const given = req.headers['x-request-id'];
-  return typeof given === 'string' && clientRequestId.test(given) ? given : `req_${randomUUID()}`;
+  const isFit = typeof given === 'string' && clientRequestId.test(given) && !isOurs(given);
+  return isFit ? given : `req_${randomUUID()}`;
 }
 
 /** Browsers send preflights without a body. A handler that never looks at the method would take one for a call. */

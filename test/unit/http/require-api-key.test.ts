@@ -344,6 +344,13 @@ onEachExpress('requireApiKey', (createApp) => {
       });
     }
 
+    it('are new ones in place of a key that went into the wrong header', async () => {
+      const { app, secret } = await setUp();
+      const { headers, text } = await request(app).get('/').set('x-api-key', secret).set('x-request-id', secret);
+      assert.match(headers['x-request-id'] ?? '', /^req_/);
+      assert.ok(!text.includes(secret));
+    });
+
     it('can be read by the scripts of browsers, beside what the app exposes', async () => {
       const { app } = await setUp();
       const exposing = createApp()
