@@ -97,6 +97,11 @@ export function createVirtualKeys(given: CreateVirtualKeysOptions): VirtualKeys 
   }
 
   const retries = createRetries({ logger, now });
+  const alertRetries = createRetries({
+    logger,
+    now,
+    words: { one: 'An alert', many: 'alerts', loss: 'it is told with a later call' },
+  });
   const lastSeen = createLastSeen();
   const localLedger = createLocalLedger(lastSeen);
   const circuits = createStoreState({
@@ -108,6 +113,7 @@ export function createVirtualKeys(given: CreateVirtualKeysOptions): VirtualKeys 
     onLedgerUp() {
       localLedger.reset();
       retries.hurry();
+      alertRetries.hurry();
     },
   });
   const principals = createPrincipals({ store, now, cacheMs, circuit: circuits.records, onCorrupt });
@@ -131,7 +137,7 @@ export function createVirtualKeys(given: CreateVirtualKeysOptions): VirtualKeys 
     forget: principals.forget,
   };
   const denials = createDenials(cacheMs);
-  const alerts = createAlerts({ store, principals, retries, now, circuit: circuits.records, onAlert });
+  const alerts = createAlerts({ store, principals, retries: alertRetries, now, circuit: circuits.records, onAlert });
   const settlements = createSettlements({
     store,
     pricing,
@@ -220,9 +226,9 @@ export function createVirtualKeys(given: CreateVirtualKeysOptions): VirtualKeys 
       const endMs = performance.now() + timeoutMs;
       const leftMs = () => Math.max(0, endMs - performance.now());
       await retries.settled(leftMs());
-      // What was settled may have begun to look for a key, and then to store an alert.
-      await retries.settled(leftMs());
-      await retries.settled(leftMs());
+      // What was settled may have reached a threshold: first its key is looked for, then the alert is stored.
+      await alertRetries.settled(leftMs());
+      await alertRetries.settled(leftMs());
       leaveStore();
       await webhooks.close(leftMs());
     },

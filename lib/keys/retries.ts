@@ -9,7 +9,7 @@ const maxWaiting = 10_000;
 /** So many failures in a row mean that the store is still down. One alone must not hold up those behind it. */
 const failuresToPause = 3;
 
-/** Acts that the ledger must hear of even when it is out of reach for a while: settlements and cancellations. */
+/** Acts that the store must hear of even when it is out of reach for a while: settlements and cancellations, alerts. */
 export interface Retries {
   /**
    * Begins the act; while the store is unavailable it is repeated in the background, after those that wait already. The
@@ -31,7 +31,16 @@ interface Waiting {
   readonly resolve: () => void;
 }
 
-export function createRetries({ logger, now }: { logger: Logger; now: () => number }): Retries {
+export interface RetriesOptions {
+  readonly logger: Logger;
+  readonly now: () => number;
+  /** What is repeated, and what becomes of one that is not any more, for the log. @defaultValue settlements */
+  readonly words?: { readonly one: string; readonly many: string; readonly loss: string };
+}
+
+const settlements = { one: 'A settlement', many: 'settlements', loss: 'its hold ends by its lease' };
+
+export function createRetries({ logger, now, words = settlements }: RetriesOptions): Retries {
   const pending = new Set<Promise<unknown>>();
   /** In the order in which they came. */
   const waiting = new Set<Waiting>();
@@ -45,7 +54,7 @@ export function createRetries({ logger, now }: { logger: Logger; now: () => numb
 
   function repeatLater(act: () => unknown, onGivenUp: () => void): Promise<void> | undefined {
     if (waiting.size >= maxWaiting) {
-      logger.error('Too many settlements wait for the store; one was dropped and its hold ends by its lease');
+      logger.error(`Too many ${words.many} wait for the store; one was dropped and ${words.loss}`);
       onGivenUp();
       return undefined;
     }
@@ -83,7 +92,7 @@ export function createRetries({ logger, now }: { logger: Logger; now: () => numb
 
   async function isOver({ act, giveUpAtMs, onGivenUp }: Waiting): Promise<boolean> {
     if (now() >= giveUpAtMs) {
-      logger.error('A settlement was given up after ten minutes without the store; its hold ends by its lease');
+      logger.error(`${words.one} was given up after ten minutes without the store; ${words.loss}`);
       onGivenUp();
       return true;
     }

@@ -237,6 +237,27 @@ describe('createVirtualKeys: budget alerts', () => {
     assert.deepEqual(told, ['budget.warning key total_budget 8 at 8']);
   });
 
+  it('is told with a later call when the store was away for ten minutes', async () => {
+    const store = memoryStore();
+    let isDown = true;
+    const service = testService({
+      store: storeWith(store, {
+        async insertAlert(alert) {
+          service.clock.advance(11 * 60_000);
+          if (isDown) throw new StoreUnavailableError();
+          return store.insertAlert(alert);
+        },
+      }),
+    });
+    const told = toldBudgets(service);
+    const { key } = await createKey(service, { maxBudget: 10 });
+    await spendMore(service, key.id, 8);
+    await eventually(() => service.log.lines.some((line) => line.startsWith('error: An alert was given up')));
+    isDown = false;
+    await spendMore(service, key.id, 0.5);
+    assert.deepEqual(told, ['budget.warning key total_budget 8 at 8.5']);
+  });
+
   it('is stored before the service closes, whatever has to be looked up for it', async () => {
     const store = memoryStore();
     const slowly = async <T>(answer: Promise<T>): Promise<T> => {
