@@ -1,10 +1,12 @@
+import { brotliDecompressSync, unzipSync } from 'node:zlib';
+
 const maxBytes = 8 * 1024 * 1024;
 
 /** A copy of a body that passes by, for reading it as JSON when it is complete. */
 export interface BodyCopy {
   add(chunk: Buffer): void;
-  /** `undefined` for what is not JSON, and for more than 8 MiB. */
-  json(): unknown;
+  /** `undefined` for what is not JSON, and for more than 8 MiB, before or after decoding. */
+  json(contentEncoding: string | undefined): unknown;
 }
 
 export function createBodyCopy(): BodyCopy {
@@ -16,13 +18,20 @@ export function createBodyCopy(): BodyCopy {
       if (size > maxBytes) chunks = [];
       else chunks.push(chunk);
     },
-    json() {
+    json(contentEncoding) {
       if (size > maxBytes) return undefined;
       try {
-        return JSON.parse(Buffer.concat(chunks).toString()) as unknown;
+        return JSON.parse(decoded(Buffer.concat(chunks), contentEncoding).toString()) as unknown;
       } catch {
         return undefined;
       }
     },
   };
+}
+
+function decoded(body: Buffer, contentEncoding = ''): Buffer {
+  const encoding = contentEncoding.trim().toLowerCase();
+  if (encoding === 'br') return brotliDecompressSync(body, { maxOutputLength: maxBytes });
+  // Both gzip and deflate.
+  return encoding === '' || encoding === 'identity' ? body : unzipSync(body, { maxOutputLength: maxBytes });
 }

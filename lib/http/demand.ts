@@ -3,6 +3,7 @@ import { hasBudget } from '../keys/direct-admissions.ts';
 import type { Internals } from '../keys/internals.ts';
 import type { Principal } from '../keys/principals.ts';
 import { estimateTokens } from '../limits/estimate.ts';
+import { nanoUsd } from '../usage/money.ts';
 import type { ModelPrice } from '../usage/pricing.ts';
 import { noTokens, type TokenUsage } from '../usage/usage.ts';
 import { withOutputCap } from './output-cap.ts';
@@ -12,8 +13,12 @@ import type { DescribedRoute } from './route.ts';
 
 /** What a caller's own estimate may tell; what it leaves out is estimated from the body. */
 export interface EstimateInput {
+  /** Input and output together: they cost what the dearer of the two does. */
+  readonly tokens?: number | undefined;
   readonly inputTokens?: number | undefined;
   readonly outputTokens?: number | undefined;
+  /** Instead of the price book's. */
+  readonly costUsd?: number | undefined;
 }
 
 export interface DemandedCall {
@@ -42,7 +47,8 @@ const longestOutputTokens = 16_384;
 
 /** The tokens of a call, and their cost at the dearest of its models. */
 export function demandOf(call: DemandedCall): HttpDemand | { readonly refusal: Refusal } {
-  const { service, route, given, minOutputTokens } = call;
+  const { service, route, minOutputTokens } = call;
+  const given = split(call.given);
   const base = { model: route.model, endpoint: route.route.endpoint, trace: call.trace };
   if (route.model === null) {
     const nothing = { tokens: 0, costNanoUsd: 0 };
@@ -58,9 +64,11 @@ export function demandOf(call: DemandedCall): HttpDemand | { readonly refusal: R
   const estimate = { ...noTokens, inputTokens: given.inputTokens ?? counted.inputTokens, outputTokens };
   const amounts = {
     tokens: Math.max(estimate.inputTokens + outputTokens, minimumTokens),
-    costNanoUsd: dearest(prices.known, estimate),
+    costNanoUsd: given.costUsd === undefined ? cost(prices.known, estimate, call.given) : nanoUsd(given.costUsd),
   };
-  const isClamped = minOutputTokens !== undefined && outputTokens > minOutputTokens * counted.outputs;
+  // What a caller tells of the cost says nothing of one token.
+  const isClamped =
+    minOutputTokens !== undefined && given.costUsd === undefined && outputTokens > minOutputTokens * counted.outputs;
   const clamp = isClamped ? clampOf(prices.known, estimate, minOutputTokens * counted.outputs) : undefined;
   return { ...base, amounts, clamp, estimate, outputs: counted.outputs, outputCap };
 }
@@ -94,6 +102,18 @@ function pricesOf({
     }
   }
   return { known };
+}
+
+/** Tokens of which nobody says what they are count as input, and cost what the dearer of the two does. */
+function split(given: EstimateInput): EstimateInput {
+  return given.tokens === undefined ? given : { ...given, inputTokens: given.tokens, outputTokens: 0 };
+}
+
+function cost(prices: readonly ModelPrice[], estimate: TokenUsage, { tokens }: EstimateInput): number {
+  const asEstimated = dearest(prices, estimate);
+  return tokens === undefined
+    ? asEstimated
+    : Math.max(asEstimated, dearest(prices, { ...noTokens, outputTokens: tokens }));
 }
 
 function dearest(prices: readonly ModelPrice[], usage: TokenUsage): number {

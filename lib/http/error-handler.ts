@@ -3,7 +3,7 @@ import { isLlmKeysError, StoreUnavailableError } from '../errors.ts';
 import { isDecodingError } from './decoding-errors.ts';
 import { findLlmRequest } from './llm-request.ts';
 import type { Refusal } from './refusal.ts';
-import { RefusedError, sendRefusal } from './refuse.ts';
+import { RefusedError, type RefuseOptions, sendRefusal } from './refuse.ts';
 import { answerError } from './router/answers.ts';
 
 /**
@@ -18,9 +18,8 @@ export function llmErrorHandler(): ErrorRequestHandler {
       answerError(error, req, res, next);
       return;
     }
-    const requestId = error instanceof RefusedError ? error.requestId : (llm?.requestId ?? '');
-    const budgetStatus = error instanceof RefusedError ? error.budgetStatus : undefined;
-    sendRefusal(req, res, refusal, { requestId, budgetStatus });
+    const options: RefuseOptions = error instanceof RefusedError ? error : { requestId: llm?.requestId ?? '' };
+    sendRefusal(req, res, refusal, options);
   };
 }
 

@@ -3,11 +3,12 @@ import { InvalidRequestError } from '../errors.ts';
 import { parseUsage, type UsageInput } from '../keys/usage-input.ts';
 import { createMeter, type Meter } from '../usage/meter.ts';
 import { noTokens } from '../usage/usage.ts';
-import { type BodyCopy, createBodyCopy } from './body-copy.ts';
+import { createBodyCopy } from './body-copy.ts';
 import { consumptionOf } from './consumption.ts';
 import type { HeldCall } from './held-call.ts';
 import type { LlmRequest } from './llm-request.ts';
 import { watchBody } from './response-body.ts';
+import { whenClosed } from './response-close.ts';
 import { beforeHead } from './response-head.ts';
 import type { DescribedRoute } from './route.ts';
 
@@ -56,7 +57,7 @@ export function meterResponse(res: Response, options: MeteredResponseOptions): v
     if (llm.recorded !== undefined) return settleOwn(llm.recorded);
     // A client that left before the head was sent: nobody knows how the upstream took the call.
     if ((isWhole || res.headersSent) && !isSuccess(res)) return call.cancel();
-    const own = ownUsage(copy, readUsage);
+    const own = ownUsage(copy?.json(header(res, 'content-encoding')), readUsage);
     if (own !== undefined) return settleOwn(own);
     if (route.model === null) {
       return call.settle({ usage: noTokens, model: null, costNanoUsd: 0, source: 'reported' });
@@ -92,11 +93,10 @@ export function meterResponse(res: Response, options: MeteredResponseOptions): v
       return kept;
     },
   });
-  res.once('close', () => end(false));
+  whenClosed(res, () => end(false));
 }
 
-function ownUsage(copy: BodyCopy | undefined, readUsage: MeteredResponseOptions['readUsage']): UsageInput | undefined {
-  const body = copy?.json();
+function ownUsage(body: unknown, readUsage: MeteredResponseOptions['readUsage']): UsageInput | undefined {
   if (body === undefined) return undefined;
   try {
     return readUsage?.(body);

@@ -1,7 +1,8 @@
 import type { Request, RequestHandler, Response } from 'express';
 import type { LimitStanding } from '../keys/admissions.ts';
 import { refuseUnknownOptions } from '../options.ts';
-import { noTokens } from '../usage/usage.ts';
+import { isAmountUsd } from '../usage/money.ts';
+import { maxTokenCount, noTokens } from '../usage/usage.ts';
 import { admitRequest } from './admit-request.ts';
 import { asyncHandler } from './async-handler.ts';
 import { runInRequest } from './current-request.ts';
@@ -21,13 +22,17 @@ import {
 import type { Refusal } from './refusal.ts';
 import { expose, refuse } from './refuse.ts';
 import { jsonBody, replaceBody } from './request-body.ts';
+import { whenClosed } from './response-close.ts';
 import { beforeHead } from './response-head.ts';
 import type { DescribedRoute } from './route.ts';
 import { rateLimitStandings } from './standings.ts';
 
 export interface RateLimitOptions {
-  /** The tokens of a request, where you know them better than the body tells. */
-  estimate?: ((req: Request) => EstimateInput | Promise<EstimateInput>) | undefined;
+  /**
+   * What a request may consume, where you know it better than its body tells: tokens, or `{ inputTokens, outputTokens,
+   * costUsd }`. What it leaves out is estimated.
+   */
+  estimate?: ((req: Request) => Estimate | Promise<Estimate>) | undefined;
   /** Lowers the output cap of a request to what its limits still afford, instead of refusing it. @defaultValue off */
   clamp?: true | { readonly minOutputTokens: number } | undefined;
   /** Families of headers that tell how the limits stand. @defaultValue that of the route's provider, and `legacy` */
@@ -57,6 +62,8 @@ export const rateLimitOptions = [
   'skip',
   'failWithError',
 ];
+
+type Estimate = number | EstimateInput | undefined;
 
 const defaultMaxOutageMs = 60_000;
 /** Settlements wait for the store no longer. */
@@ -89,7 +96,12 @@ export function rateLimit(options: RateLimitOptions = {}): RequestHandler {
     llm.maxOutageMs = maxOutageMs;
     if (maxOutageMs !== undefined) llm.service.outages.tolerate(maxOutageMs);
     const refused = (refusal: Refusal) =>
-      refuse(req, res, next, refusal, { requestId: llm.requestId, budgetStatus, failWithError });
+      refuse(req, res, next, refusal, {
+        requestId: llm.requestId,
+        dialect: dialectOf(route.route, req.headers),
+        budgetStatus,
+        failWithError,
+      });
     const demand = demandOf({
       service: llm.service,
       principal: credential.principal,
@@ -111,7 +123,7 @@ export function rateLimit(options: RateLimitOptions = {}): RequestHandler {
     llm.call = call;
     // The client left while the store was asked: nothing goes upstream.
     if (res.closed) return call.cancel();
-    res.once('close', () => endUnmetered(llm, call, route, res));
+    whenClosed(res, () => endUnmetered(llm, call, route, res));
     if (asksForModels(route)) return answerModelList(req, res, llm, principal);
     runInRequest(llm, next);
   });
@@ -195,10 +207,16 @@ function checkOptions(options: RateLimitOptions): Settings {
 function checkedEstimate(estimate: RateLimitOptions['estimate']): Settings['estimate'] {
   if (estimate === undefined) return async () => ({});
   return async (req) => {
-    const given = await estimate(req);
-    for (const tokens of [given.inputTokens, given.outputTokens]) {
-      if (tokens === undefined || (Number.isSafeInteger(tokens) && tokens >= 0)) continue;
+    const answer = await estimate(req);
+    const given = typeof answer === 'number' ? { tokens: answer } : (answer ?? {});
+    if (typeof given !== 'object') throw new TypeError('rateLimit: estimate must answer tokens, or an object of them');
+    refuseUnknownOptions('rateLimit: estimate', given, ['tokens', 'inputTokens', 'outputTokens', 'costUsd']);
+    for (const tokens of [given.tokens, given.inputTokens, given.outputTokens]) {
+      if (tokens === undefined || (Number.isSafeInteger(tokens) && tokens >= 0 && tokens <= maxTokenCount)) continue;
       throw new TypeError(`rateLimit: estimate must answer whole numbers of tokens, not ${tokens}`);
+    }
+    if (given.costUsd !== undefined && !isAmountUsd(given.costUsd)) {
+      throw new TypeError(`rateLimit: estimate must answer a cost in USD, not ${given.costUsd}`);
     }
     return given;
   };

@@ -1,7 +1,7 @@
 import type { ServerResponse } from 'node:http';
 import type { NextFunction, Request, Response } from 'express';
 import { LlmKeysError } from '../errors.ts';
-import { dialectOf } from './dialect.ts';
+import { type Dialect, dialectOf } from './dialect.ts';
 import { exposedHeaders } from './rate-limit-headers.ts';
 import type { Refusal } from './refusal.ts';
 import { refusalAnswer, refusalParam } from './refusal-answer.ts';
@@ -13,6 +13,8 @@ import { createRouteTable, type RouteTable } from './route-table.ts';
 
 export interface RefuseOptions {
   readonly requestId: string;
+  /** That of the request's route, where it is known; otherwise the path and the headers tell it. */
+  readonly dialect?: Dialect | undefined;
   readonly budgetStatus?: 429 | 402 | undefined;
   /** Hands the refusal to `next` instead of answering. */
   readonly failWithError?: boolean | undefined;
@@ -22,13 +24,15 @@ export interface RefuseOptions {
 export class RefusedError extends LlmKeysError {
   readonly refusal: Refusal;
   readonly requestId: string;
+  readonly dialect: Dialect | undefined;
   readonly budgetStatus: 429 | 402 | undefined;
 
-  constructor(refusal: Refusal, { requestId, budgetStatus }: RefuseOptions) {
+  constructor(refusal: Refusal, { requestId, dialect, budgetStatus }: RefuseOptions) {
     const { code, status } = refusalRow(refusal);
     super(code, status, refusalMessage(refusal), { param: refusalParam(refusal) ?? undefined });
     this.refusal = refusal;
     this.requestId = requestId;
+    this.dialect = dialect;
     this.budgetStatus = budgetStatus;
   }
 }
@@ -48,12 +52,15 @@ export function refuse(
 }
 
 export function sendRefusal(req: Request, res: Response, refusal: Refusal, options: RefuseOptions): void {
-  const path = readRequestPath(req.originalUrl);
-  const route = path && providerTable.findByPath(path)?.route;
-  const { requestId, budgetStatus } = options;
-  const answer = refusalAnswer(refusal, { dialect: dialectOf(route, req.headers), requestId, budgetStatus });
+  const { requestId, budgetStatus, dialect = dialectByPath(req) } = options;
+  const answer = refusalAnswer(refusal, { dialect, requestId, budgetStatus });
   res.status(answer.status).set(answer.headers);
   res.json(answer.body);
+}
+
+function dialectByPath(req: Request): Dialect {
+  const path = readRequestPath(req.originalUrl);
+  return dialectOf(path && providerTable.findByPath(path)?.route, req.headers);
 }
 
 /** Tells the id under which logs know the request, and lets a browser's client read what this package tells. */

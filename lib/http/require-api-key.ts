@@ -11,6 +11,7 @@ import type { Refusal } from './refusal.ts';
 import { identifyResponse, refuse } from './refuse.ts';
 import { hasBody } from './request-body.ts';
 import { readRequestPath } from './request-path.ts';
+import { whenClosed } from './response-close.ts';
 import { verifyCredential } from './verify-credential.ts';
 
 export interface RequireApiKeyOptions {
@@ -139,12 +140,9 @@ function attach(
   };
   attachLlmRequest(req, llm);
   exposeContext(req, llm);
-  const closed = () => {
+  whenClosed(res, () => {
     if (!res.writableFinished) leaving.abort();
-  };
-  // The client may have left while the store was asked.
-  if (res.closed) closed();
-  else res.once('close', closed);
+  });
 }
 
 /** The client's own id, unless it is of no use in a log, or a key that went into the wrong header. */

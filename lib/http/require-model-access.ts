@@ -2,6 +2,7 @@ import type { Request, RequestHandler } from 'express';
 import { isModelName } from '../keys/model-access.ts';
 import { asyncHandler } from './async-handler.ts';
 import { describeRequest, type RequestDescription } from './describe-request.ts';
+import { dialectOf } from './dialect.ts';
 import { findLlmRequest, type LlmRequest } from './llm-request.ts';
 import { accessRefusal } from './model-access.ts';
 import { checkMiddlewareOptions, warnOnce, wrongOrder } from './mounting.ts';
@@ -86,7 +87,9 @@ export function requireModelAccess(options: RequireModelAccessOptions = {}): Req
     llm.acted.add('requireModelAccess');
     const outcome = judge(llm, await describe(req));
     if ('refusal' in outcome) {
-      return refuse(req, res, next, outcome.refusal, { requestId: llm.requestId, failWithError });
+      const path = endpointPath ?? readRequestPath(req.originalUrl);
+      const dialect = dialectOf(path && table.findByPath(path)?.route, req.headers);
+      return refuse(req, res, next, outcome.refusal, { requestId: llm.requestId, dialect, failWithError });
     }
     nameModel(req, outcome);
     llm.route = outcome;

@@ -443,6 +443,22 @@ onEachExpress('rateLimit', (createApp) => {
       );
     });
 
+    it('may be one number of tokens, which cost what the dearer kind does', async () => {
+      const told = await heldFor({}, question, { limit: { estimate: () => 1000 } });
+      assert.deepEqual([told.tokens, told.held], [1000, 0.01]);
+    });
+
+    it('may tell the cost, or nothing at all', async () => {
+      assert.equal((await heldFor({}, question, { limit: { estimate: () => ({ costUsd: 0.25 }) } })).held, 0.25);
+      assert.equal((await heldFor({}, question, { limit: { estimate: () => undefined } })).tokens, 8 + messageTokens);
+    });
+
+    it('of the option with fields that there are not are an error of the app', async () => {
+      const estimate = (() => ({ inputToken: 5 })) as RateLimitOptions['estimate'];
+      const { post } = await setUp({}, answerChat, { limit: { estimate } });
+      assert.match((await post()).json.app, /^TypeError: rateLimit: estimate: .*did you mean "inputTokens"/);
+    });
+
     for (const absurd of [{ inputTokens: -1 }, { outputTokens: 1.5 }, { inputTokens: Number.NaN }]) {
       it(`of the option that say ${JSON.stringify(absurd)} are an error of the app`, async () => {
         const { post, balance } = await setUp({}, answerChat, { limit: { estimate: () => absurd } });

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { gunzipSync, gzipSync } from 'node:zlib';
+import { brotliCompressSync, deflateSync, gunzipSync, gzipSync } from 'node:zlib';
 import type { Request, RequestHandler } from 'express';
 import { getLlm } from '../../../lib/http/context.ts';
 import { type RecordUsageOptions, recordUsage } from '../../../lib/http/record-usage.ts';
@@ -572,6 +572,22 @@ onEachExpress('recordUsage', (createApp) => {
         { model: 'gpt-4o', inputTokens: 7, outputTokens: 2, costUsd: 0.000_037_5, source: 'reported' },
       ]);
     });
+
+    for (const [encoding, encode] of [
+      ['gzip', gzipSync],
+      ['deflate', deflateSync],
+      ['br', brotliCompressSync],
+    ] as const) {
+      it(`reads answers that are compressed by ${encoding}`, async () => {
+        const compressed: RequestHandler = (_req, res) => {
+          res.set({ 'content-type': 'application/json', 'content-encoding': encoding });
+          res.end(encode(JSON.stringify({ spent: { in: 7, out: 2 } })));
+        };
+        const { post, usage } = await setUp(compressed, { usage: read });
+        await post(question);
+        assert.equal((await usage.until(1))[0]?.costUsd, 0.000_037_5);
+      });
+    }
 
     it('leaves what it cannot read to the format of the route', async () => {
       const { post, usage } = await setUp(answerChat, { usage: read });

@@ -242,6 +242,13 @@ onEachExpress('requireModelAccess', (createApp) => {
       assert.deepEqual([body.model, body.endpoint], ['gpt-4o', '/v1/chat/completions']);
     });
 
+    it('are refused in the words of their provider, whatever the path', async () => {
+      const named = await setUp({ models: [] }, { endpoint: '/v1/messages' });
+      assert.equal((await named.post('/v1/ask')).body.error.type, 'permission_error');
+      const own = await setUp({ models: [] }, { routes: [{ path: '/v1/ask', dialect: 'gemini' }] });
+      assert.equal((await own.post('/v1/ask')).body.error.status, 'PERMISSION_DENIED');
+    });
+
     it('whose usage comes later are refused', async () => {
       const { post } = await setUp();
       const background = await post('/v1/responses', { model: 'gpt-4o', input: 'x', background: true });
