@@ -1,0 +1,58 @@
+import { type ChildProcess, fork } from 'node:child_process';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
+import type { Load, LoadResult } from './load-process.ts';
+import type { ServerState } from './server-process.ts';
+import type { ServerName } from './servers.ts';
+
+/** A server in a process of its own. */
+export interface RunningServer {
+  readonly name: string;
+  readonly port: number;
+  readonly headers: { readonly [name: string]: string };
+  state(): Promise<Pick<ServerState, 'cpuUs' | 'settled'>>;
+  stop(): void;
+}
+
+/** Puts load on a server, from a process of its own. */
+export interface LoadGenerator {
+  run(load: Load): Promise<LoadResult>;
+  stop(): void;
+}
+
+export async function startServer(name: ServerName, upstreamPort = 0): Promise<RunningServer> {
+  const child = start('server-process.ts', [name, String(upstreamPort)]);
+  const [{ port, headers }] = (await once(child, 'message')) as [ServerState];
+  return {
+    name,
+    port,
+    headers,
+    async state() {
+      child.send('state');
+      const [state] = (await once(child, 'message')) as [ServerState];
+      return state;
+    },
+    stop: () => child.kill(),
+  };
+}
+
+export function startLoadGenerator(): LoadGenerator {
+  const child = start('load-process.ts', []);
+  return {
+    async run(load) {
+      child.send(load);
+      const [result] = (await once(child, 'message')) as [LoadResult];
+      return result;
+    },
+    stop: () => child.kill(),
+  };
+}
+
+function start(file: string, args: readonly string[]): ChildProcess {
+  const child = fork(fileURLToPath(new URL(file, import.meta.url)), args, { execArgv: ['--import', 'tsx'] });
+  child.once('exit', (code) => {
+    if (code === null) return;
+    child.emit('error', new Error(`${file} ${args.join(' ')} ended with ${code}`));
+  });
+  return child;
+}
