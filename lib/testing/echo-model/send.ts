@@ -67,7 +67,8 @@ async function fail(
       res.socket?.destroySoon();
       return;
     case 'stall':
-      if (!res.headersSent) res.flushHeaders();
+      // The head waits for the first piece of the body, and there may be none.
+      res.flushHeaders();
       await once(gone, 'abort');
       return;
     case 'error_frame':

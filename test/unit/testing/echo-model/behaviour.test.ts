@@ -101,6 +101,14 @@ describe('createEchoModel, told how to behave', () => {
     await assert.rejects(async () => reader?.read(), { name: 'AbortError' });
   });
 
+  it('stalls after the head alone', async () => {
+    const leaving = new AbortController();
+    const response = await ask({ fault: 'stall', faultAfter: 0 }, streamed, { signal: leaving.signal });
+    assert.equal(response.status, 200);
+    leaving.abort();
+    await assert.rejects(response.text(), { name: 'AbortError' });
+  });
+
   it('sends one half of an answer that is no stream', async () => {
     await assert.rejects((await ask({ fault: 'abort' })).text(), TypeError);
     const half = await (await ask({ fault: 'truncate' })).text();
