@@ -31,8 +31,8 @@ export function createGatewayApp({ keys, adminToken, model, logError }: GatewayA
     if (getLlm(req).state === 'authenticated') model(req, res, next);
     else next();
   });
-  app.use((req, res) => {
-    res.status(404).json(errorBody(`There is no ${req.method} ${req.path}`, 'invalid_request_error', 'not_found'));
+  app.use((_req, res) => {
+    res.status(404).json(errorBody('There is nothing at this path', 'invalid_request_error', 'not_found'));
   });
   app.use(unexpectedErrors(logError));
   return app;

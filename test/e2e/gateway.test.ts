@@ -137,7 +137,12 @@ describe('startGateway on the echo model', () => {
       const response = await fetch(`${gateway.url}${path}`, { method: 'POST' });
       assert.equal(response.status, 404);
       assert.deepEqual(await response.json(), {
-        error: { message: `There is no POST ${path}`, type: 'invalid_request_error', code: 'not_found', param: null },
+        error: {
+          message: 'There is nothing at this path',
+          type: 'invalid_request_error',
+          code: 'not_found',
+          param: null,
+        },
       });
     });
   }
