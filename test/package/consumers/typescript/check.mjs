@@ -19,7 +19,9 @@ for (const compiler of ['typescript5', 'typescript']) {
     // Plain CommonJS has no files of the other kind.
     const files = module === 'commonjs' ? ['app.ts'] : ['app.ts', 'app.mts'];
     const outDir = `out/${compiler}/${module}`;
-    run(`node_modules/${compiler}/bin/tsc`, ...options, '--module', module, '--outDir', outDir, ...files);
+    // The package's own declarations are checked once for each compiler; that takes most of the time.
+    const depth = module === 'nodenext' ? [] : ['--skipLibCheck'];
+    run(`node_modules/${compiler}/bin/tsc`, ...options, ...depth, '--module', module, '--outDir', outDir, ...files);
     for (const file of files) run(`${outDir}/${file.replace('ts', 'js')}`);
   }
 }
