@@ -28,6 +28,7 @@ export function watchBody(response: ServerResponse, watcher: BodyWatcher): void 
     const passed = watcher.write(bytes);
     const isFirst = !hasSentHead;
     hasSentHead = true;
+    if (passed === bytes) return write.apply(this, [chunk as Buffer, ...rest] as [Buffer, Callback?]);
     if (passed.length > 0) return write.call(this, passed, callback);
     // Nothing to send yet but the head: the handler goes on as if it had been sent.
     if (isFirst) this.flushHeaders();
@@ -43,6 +44,8 @@ export function watchBody(response: ServerResponse, watcher: BodyWatcher): void 
     ended = true;
     const passed = bytes.length === 0 ? undefined : watcher.write(bytes);
     const kept = watcher.end();
+    // As it was given: text goes out in one write with its head, and bytes do not.
+    if (passed === bytes && kept.length === 0) return end.apply(this, given as [Callback?]);
     // In one piece with its end, so that a short answer still gets its length.
     const last = passed === undefined ? kept : kept.length === 0 ? passed : Buffer.concat([passed, kept]);
     return last.length === 0

@@ -6,6 +6,9 @@ export interface Leased {
   later: Leased | undefined;
 }
 
+/** A service has one length of lease. Its queue stays when it is empty: making it anew for each call costs more. */
+const maxIdleQueues = 16;
+
 interface Queue {
   first: Leased | undefined;
   last: Leased | undefined;
@@ -35,7 +38,7 @@ export function createLeases<T extends Leased>(): Leases<T> {
     else if (queue.last === leased) queue.last = leased.earlier;
     leased.earlier = undefined;
     leased.later = undefined;
-    if (queue.first === undefined) queues.delete(leased.leaseMs);
+    if (queue.first === undefined && queues.size > maxIdleQueues) queues.delete(leased.leaseMs);
   }
 
   return {
