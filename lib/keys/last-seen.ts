@@ -19,7 +19,7 @@ export interface LastSeen {
   /** `undefined`: never seen, or not in this period. */
   find(limit: PlannedLimit): Seen | undefined;
   /** Something has changed since then that the store will tell with its next answer. */
-  add(taken: Take, amount: number): void;
+  add(taken: Take, amount: number, atMs: number): void;
 }
 
 const maxScopes = 100_000;
@@ -66,9 +66,11 @@ export function createLastSeen(): LastSeen {
       }
     },
     find: (limit) => find(limit.scopeId, limit.id, periodOf(limit)),
-    add({ scopeId, id, periodStartMs }, amount) {
+    add({ scopeId, id, periodStartMs }, amount, atMs) {
       const seen = isOn ? find(scopeId, id, periodStartMs) : undefined;
-      if (seen !== undefined) seen.used = Math.max(0, seen.used + amount);
+      if (seen === undefined) return;
+      seen.used = Math.max(0, seen.used + amount);
+      if (amount > 0) seen.atMs = Math.max(seen.atMs, atMs);
     },
   };
 }

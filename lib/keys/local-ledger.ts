@@ -102,7 +102,7 @@ export function createLocalLedger(lastSeen: Omit<LastSeen, 'switchOn' | 'remembe
     for (const taken of hold.takes) {
       const more = changeBy(taken, hold, consumed);
       if (more === 0) continue;
-      lastSeen.add(taken, more);
+      lastSeen.add(taken, more, nowMs);
       const scope = scopes.get(taken.scopeId);
       if (scope === undefined || !scope.opened.has(taken.id)) continue;
       const correction = { takenAtMs: nowMs, countedTokens: 0, tokens: more, heldNanoUsd: 0, spentNanoUsd: more };
@@ -142,7 +142,7 @@ export function createLocalLedger(lastSeen: Omit<LastSeen, 'switchOn' | 'remembe
       calls.delete(holdId);
       for (const taken of call.hold.takes) {
         // Until the store tells how the limit stands with it.
-        lastSeen.add(taken, countedBy(call, taken));
+        lastSeen.add(taken, countedBy(call, taken), call.hold.atMs);
         const ofScope = callsOfScope.get(taken.scopeId);
         ofScope?.delete(call);
         if (ofScope?.size === 0) callsOfScope.delete(taken.scopeId);
