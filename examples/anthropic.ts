@@ -1,5 +1,4 @@
 // Anthropic's messages, passed through with fetch. Usage is read from what passes by, JSON or stream.
-import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import express from 'express';
 import { createVirtualKeys, getLlm, llmGuard, memoryStore, priceBook } from 'express-llm-keys';
@@ -27,8 +26,7 @@ app.post(['/v1/messages', '/v1/messages/count_tokens'], llmGuard({ keys }), asyn
     signal: getLlm(req).signal,
   });
   res.status(upstream.status).type(upstream.headers.get('content-type') ?? 'json');
-  if (upstream.body) await pipeline(Readable.fromWeb(upstream.body), res);
-  else res.end();
+  await pipeline(upstream.body ?? [], res);
 });
 
 const port = Number(process.env.PORT ?? 3000);

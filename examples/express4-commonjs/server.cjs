@@ -1,5 +1,6 @@
 // @ts-check
 // Express 4 and CommonJS: the four middlewares one by one, and a handler that passes calls on with Node's own fetch.
+const { pipeline } = require('node:stream/promises');
 const express = require('express');
 const {
   createVirtualKeys,
@@ -33,8 +34,7 @@ async function ask(req, res) {
     signal: getLlm(req).signal,
   });
   res.status(upstream.status).type(upstream.headers.get('content-type') ?? 'json');
-  for await (const chunk of upstream.body ?? []) res.write(chunk);
-  res.end();
+  await pipeline(upstream.body ?? [], res);
 }
 
 const app = express();
