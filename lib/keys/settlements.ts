@@ -45,7 +45,7 @@ export interface SettlementsOptions {
 export function createSettlements(options: SettlementsOptions): Settlements {
   const { store, pricing, events, alerts, retries, circuit, localLedger, now, onEnded } = options;
 
-  function tell(result: SettleResult, { problem }: Consumption, isUnpriced: boolean): void {
+  function tell(result: SettleResult, { problem }: Consumption, isUnpriced: boolean, wasAdmittedHere: boolean): void {
     const { event, state } = result;
     if (event === null) return;
     alerts.onCharged(event.keyId, result.charged);
@@ -54,7 +54,7 @@ export function createSettlements(options: SettlementsOptions): Settlements {
       events.emit('usage.unpriced', { keyId: event.keyId, model: event.model });
     }
     if (problem !== undefined) events.emit('usage.estimated', { ...shownUsageEvent(event), problem });
-    if (state === 'lost_hold') {
+    if (state === 'lost_hold' && !wasAdmittedHere) {
       alerts.onCall('hold.lost', event);
       events.emit('hold.lost', shownUsageEvent(event));
     }
@@ -77,9 +77,10 @@ export function createSettlements(options: SettlementsOptions): Settlements {
       return retries.run(
         async () => {
           const result = await circuit.insist(() => store.settle(request));
+          const wasAdmittedHere = localLedger.has(hold.holdId);
           localLedger.forget(hold.holdId);
           onEnded();
-          tell(result, consumption, isUnpriced);
+          tell(result, consumption, isUnpriced, wasAdmittedHere);
           return result;
         },
         () => {
