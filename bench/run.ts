@@ -2,10 +2,19 @@ import os from 'node:os';
 import { parseArgs } from 'node:util';
 import { expressBench, gatewayBench, streamBench } from './http.ts';
 import { ledgerBench } from './ledger.ts';
+import { memoryBench } from './memory.ts';
 import { type Bench, isMet, printed } from './report.ts';
 import { denialBench, serviceBench } from './service.ts';
 
-const benches: readonly Bench[] = [ledgerBench, serviceBench, denialBench, expressBench, gatewayBench, streamBench];
+const benches: readonly Bench[] = [
+  ledgerBench,
+  serviceBench,
+  denialBench,
+  expressBench,
+  gatewayBench,
+  streamBench,
+  memoryBench,
+];
 
 const { values } = parseArgs({
   options: {

@@ -1,5 +1,5 @@
 import type { AddressInfo } from 'node:net';
-import { type ServerName, servers } from './servers.ts';
+import { type BenchServer, type ServerName, servers } from './servers.ts';
 
 /** What a server tells when it listens, and when it is asked how it stands. */
 export interface ServerState {
@@ -13,7 +13,7 @@ export interface ServerState {
 }
 
 const [name, upstreamPort = '0'] = process.argv.slice(2);
-const { server, headers = {}, settled } = await servers[name as ServerName](Number(upstreamPort));
+const { server, headers = {}, settled }: BenchServer = await servers[name as ServerName](Number(upstreamPort));
 
 async function tell(): Promise<void> {
   const { user, system } = process.cpuUsage();

@@ -1,4 +1,4 @@
-import { createServer, type Server } from 'node:http';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { pipeline } from 'node:stream';
 import express, { type Express, type RequestHandler } from 'express';
 import rateLimit from 'express-rate-limit';
@@ -58,7 +58,7 @@ async function keysOfBench(): Promise<Omit<BenchServer, 'server'> & { keys: Virt
   return {
     keys,
     headers: { authorization: `Bearer ${secret}` },
-    settled: async () => (await keys.usage()).totals.requests,
+    settled: async () => (await keys.usage({})).totals.requests,
   };
 }
 
@@ -90,7 +90,7 @@ const lastFrames = Buffer.from(
 );
 
 /** Answers at once, and streams chunk by chunk where the path says so. */
-function answerAsUpstream(req: import('node:http').IncomingMessage, res: import('node:http').ServerResponse): void {
+function answerAsUpstream(req: IncomingMessage, res: ServerResponse): void {
   req.resume();
   if (req.url !== '/stream') {
     res.writeHead(200, { 'content-type': 'application/json', 'content-length': completionBytes.length });

@@ -78,6 +78,11 @@ async function calls(keyCount: number, limitCount: 6 | 14): Promise<Contender['r
   };
 }
 
+/** @throws Error where the call is refused */
+export async function callOnce(service: Internals, secret: string): Promise<void> {
+  if (!(await call(service, secret))) throw new Error('A call was refused');
+}
+
 async function call(service: Internals, secret: string): Promise<boolean> {
   const verification = await service.verify(secret);
   if (!verification.valid) return false;
