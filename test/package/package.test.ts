@@ -67,6 +67,7 @@ describe('The package, installed from its tarball', function () {
       status: 200,
       answer: { state: 'authenticated', model: 'gpt-4o', key: true },
       forbidden: [403, 'model_not_allowed'],
+      charged: [[2, 2, 'reported']],
       error: [true, 'key_not_found'],
     });
   });
