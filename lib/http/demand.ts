@@ -6,7 +6,7 @@ import { estimateTokens } from '../limits/estimate.ts';
 import { nanoUsd } from '../usage/money.ts';
 import type { ModelPrice } from '../usage/pricing.ts';
 import { noTokens, type TokenUsage } from '../usage/usage.ts';
-import { withOutputCap } from './output-cap.ts';
+import { capFieldsOf, withOutputCap } from './output-cap.ts';
 import type { Refusal } from './refusal.ts';
 import type { JsonBody } from './request-body.ts';
 import type { DescribedRoute } from './route.ts';
@@ -57,7 +57,12 @@ export function demandOf(call: DemandedCall): HttpDemand | { readonly refusal: R
   const prices = pricesOf(call);
   if ('refusal' in prices) return prices;
   const { stateTokens, minimumTokens } = service.options;
-  const counted = estimateTokens(call.body, { output: route.route.output, stateTokens, minimumTokens });
+  const counted = estimateTokens(call.body, {
+    output: route.route.output,
+    capFields: capFieldsOf(route.route),
+    stateTokens,
+    minimumTokens,
+  });
   const known = given.outputTokens ?? counted.outputTokens;
   const outputCap = known === null ? writableCap(call) : null;
   const outputTokens = known ?? (outputCap ?? longestOutput(prices.known)) * counted.outputs;

@@ -2,18 +2,26 @@ import type { MeterFormat } from '../usage/formats/format.ts';
 import type { JsonBody } from './request-body.ts';
 import type { Route } from './route.ts';
 
-/** Fields that cap the output, by format: those that stand in the body are lowered, else the first is written. */
 const capFields: { readonly [format in MeterFormat]?: readonly string[] } = {
   'openai-chat': ['max_completion_tokens', 'max_tokens'],
   'openai-responses': ['max_output_tokens'],
   'anthropic-messages': ['max_tokens'],
+  'gemini-generate': ['maxOutputTokens'],
 };
 
-/** The body with its output capped; a lower cap stays. `undefined` where the route has no cap that could be written. */
-export function withOutputCap({ format, endpoint }: Route, body: JsonBody, cap: number): JsonBody | undefined {
-  if (format === 'gemini-generate') return { ...body, generationConfig: geminiConfig(body, cap) };
+/** The fields that cap the output of a route; Gemini's is in its `generationConfig`. `undefined`: none is known. */
+export function capFieldsOf({ format, endpoint }: Route): readonly string[] | undefined {
   // Legacy completions know no other name.
-  const fields = endpoint === '/v1/completions' ? ['max_tokens'] : capFields[format];
+  return endpoint === '/v1/completions' ? ['max_tokens'] : capFields[format];
+}
+
+/**
+ * The body with its output capped: the fields that stand there are lowered, else the first is written. `undefined` where
+ * the route has no cap that could be written.
+ */
+export function withOutputCap(route: Route, body: JsonBody, cap: number): JsonBody | undefined {
+  if (route.format === 'gemini-generate') return { ...body, generationConfig: geminiConfig(body, cap) };
+  const fields = capFieldsOf(route);
   if (fields === undefined) return undefined;
   const present = fields.filter((field) => body[field] !== undefined && body[field] !== null);
   const written = present.length > 0 ? present : fields.slice(0, 1);

@@ -7,6 +7,8 @@ export type { OutputKind } from './output-tokens.ts';
 
 export interface EstimateOptions {
   readonly output: OutputKind;
+  /** The names under which the endpoint takes a cap of its output; absent: every name that is known. */
+  readonly capFields?: readonly string[] | undefined;
   /** Estimated for each thing that the provider keeps: an earlier response, a conversation, cached content, a file. */
   readonly stateTokens: number;
   /** Estimated where nothing in the body tells. */
@@ -46,7 +48,11 @@ export function estimateTokens(body: unknown, options: EstimateOptions): TokenEs
   const media = options.output === 'transcript' ? mediaTokens.audio : 0;
   const inputTokens = Math.min(maxTokenCount, counted + media) || options.minimumTokens;
   const outputs = outputCount(fields);
-  return { inputTokens, outputTokens: outputTokens(fields, options.output, inputTokens, outputs), outputs };
+  return {
+    inputTokens,
+    outputTokens: outputTokens(fields, options.output, inputTokens, { outputs, capFields: options.capFields }),
+    outputs,
+  };
 }
 
 function countInput(body: JsonObject, { stateTokens }: EstimateOptions): number {

@@ -23,6 +23,16 @@ const transcriptTokens = 2000;
 /** Spoken text has more tokens than written text: about two for each letter, where text has one for four. */
 const spokenPerWritten = 8;
 
+export interface OutputOptions {
+  /** How many answers are asked for. @defaultValue what the body asks for */
+  readonly outputs?: number | undefined;
+  /**
+   * The names under which the endpoint takes a cap. Any other is ignored there, and whoever sends one would have the
+   * longest answer for the reservation of a short one. Absent: every name that is known.
+   */
+  readonly capFields?: readonly string[] | undefined;
+}
+
 /**
  * The most tokens that the answer may have: the largest cap that competes, for every answer that is asked for. `null`
  * where no cap can be read.
@@ -31,7 +41,7 @@ export function outputTokens(
   body: JsonObject,
   kind: OutputKind,
   inputTokens: number,
-  outputs = outputCount(body),
+  { outputs = outputCount(body), capFields }: OutputOptions = {},
 ): number | null {
   switch (kind) {
     case 'none':
@@ -46,7 +56,7 @@ export function outputTokens(
       return bounded((each ?? unknownQualityTokens) * outputs);
     }
     case 'text': {
-      const cap = largestCap(body);
+      const cap = largestCap(body, capFields);
       return cap === null ? null : bounded(cap * outputs);
     }
   }
@@ -69,16 +79,10 @@ function promptCount(prompt: unknown): number {
   return Array.isArray(prompt) && typeof prompt[0] !== 'number' ? Math.max(1, prompt.length) : 1;
 }
 
-function largestCap(body: JsonObject): number | null {
+function largestCap(body: JsonObject, capFields: readonly string[] = knownCapFields): number | null {
   const config = generationConfig(body);
   let largest = 0;
-  for (const cap of [
-    body.max_tokens,
-    body.max_completion_tokens,
-    body.max_output_tokens,
-    config.maxOutputTokens,
-    config.max_output_tokens,
-  ]) {
+  for (const cap of capFields.flatMap((field) => (field === 'maxOutputTokens' ? ofGemini(config) : [body[field]]))) {
     if (cap === undefined || cap === null) continue;
     const tokens = count(cap) ?? 0;
     // What one provider refuses another may read as no cap at all.
@@ -86,6 +90,12 @@ function largestCap(body: JsonObject): number | null {
     largest = Math.max(largest, tokens);
   }
   return largest === 0 ? null : Math.max(largest, thinkingBudget(body, config));
+}
+
+const knownCapFields = ['max_tokens', 'max_completion_tokens', 'max_output_tokens', 'maxOutputTokens'];
+
+function ofGemini(config: JsonObject): readonly unknown[] {
+  return [config.maxOutputTokens, config.max_output_tokens];
 }
 
 /** Thinking is part of the output, and some providers let it go beyond the cap. 0 and -1 are no amounts. */

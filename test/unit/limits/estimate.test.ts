@@ -167,6 +167,15 @@ describe('estimateTokens', () => {
     }
   });
 
+  it('takes no cap that the endpoint would ignore', () => {
+    const chat = { capFields: ['max_completion_tokens', 'max_tokens'] };
+    assert.equal(output({ max_output_tokens: 1, generationConfig: { maxOutputTokens: 1 } }, chat), null);
+    assert.equal(output({ max_output_tokens: 0, max_tokens: 7 }, chat), 7);
+    const gemini = { capFields: ['maxOutputTokens'] };
+    assert.equal(output({ max_tokens: 1, generationConfig: {} }, gemini), null);
+    assert.equal(output({ max_tokens: 1, generation_config: { max_output_tokens: 9 } }, gemini), 9);
+  });
+
   it('tells how many answers are asked for where no cap says how long they are', () => {
     assert.deepEqual(estimate({ prompt: 'word', n: 3 }), { inputTokens: 1, outputTokens: null, outputs: 3 });
   });
