@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import type { Express, RequestHandler } from 'express';
+import type { ErrorRequestHandler, Express } from 'express';
 import { keysRouter } from '../../lib/http/router/keys-router.ts';
 import { seededRandom } from '../../lib/testing/store-suite/random.ts';
 import { priceBook } from '../../lib/usage/pricing.ts';
@@ -34,16 +34,11 @@ const prices = priceBook({ '*': { inputPerMillion: 1, outputPerMillion: 2 } });
 
 /** Remembers every error that gets past the package, and answers it as an app does. */
 function appOf(app: Express, texts: string[]): Express {
-  const remember: Parameters<Express['use']>[0] = ((
-    error: Error,
-    _req: unknown,
-    _res: unknown,
-    next: (e: Error) => void,
-  ) => {
+  const remember: ErrorRequestHandler = (error, _req, _res, next) => {
     texts.push(String(error.stack));
     next(error);
-  }) as unknown as RequestHandler;
-  return app.use(remember).use(showError);
+  };
+  return app.use(remember, showError);
 }
 
 async function doorOf(service: TestService, secret: string, app: Express, next: Door['next']): Promise<Door> {
