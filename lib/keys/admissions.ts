@@ -1,11 +1,11 @@
 import { StoreUnavailableError } from '../errors.ts';
-import type { AdmissionPlan, PlannedLimit, ScopeId, ScopeKind } from '../limits/limit.ts';
-import { scopeKind } from '../limits/limit.ts';
+import type { PlannedLimit, ScopeId, ScopeKind } from '../limits/limit.ts';
 import { randomId } from '../random-id.ts';
 import type { Circuit } from '../stores/circuit.ts';
 import type { WithDeadline } from '../stores/deadline.ts';
 import type { AdmitRequest, AdmitVerdict, Amounts, Answer, Clamp, Hold, Store } from '../stores/store.ts';
 import type { UsageSubject } from '../usage/usage.ts';
+import { granted, limited } from './admission-outcome.ts';
 import { openingsOf } from './budget-openings.ts';
 import type { Denials } from './denials.ts';
 import type { LastSeen } from './last-seen.ts';
@@ -119,8 +119,9 @@ export function createAdmissions(options: AdmissionsOptions): Admissions {
     demand: CallDemand,
     rejudge: Rejudge<R>,
     ids: { readonly holdId: string; readonly callId: string },
-    send: (request: PlannedRequest) => Answer<AdmitVerdict>,
+    send: (request: AdmitRequest) => Answer<AdmitVerdict>,
   ): Promise<AdmissionOutcome<R>> {
+    const { holdId, callId } = ids;
     const askedAtMs = now();
     let mintedAtMs = askedAtMs;
     let current = judged;
@@ -135,8 +136,8 @@ export function createAdmissions(options: AdmissionsOptions): Admissions {
       const plan = principal.planFor(demand.model, nowMs);
       const subject = subjectOf(principal, demand);
       const { amounts, clamp, trace } = demand;
-      const request = { mintedAtMs, plan, amounts, clamp, subject, notAfterMs, onAbandoned, trace };
-      const hold = { ...ids, home: '', subject, takes: plan.takes, amounts, atMs: nowMs, leaseMs, trace };
+      const request = { holdId, leaseMs, mintedAtMs, plan, amounts, clamp, subject, notAfterMs, onAbandoned, trace };
+      const hold = { holdId, callId, home: '', subject, takes: plan.takes, amounts, atMs: nowMs, leaseMs, trace };
       // What the ledger has found to be out of date is not decided without it.
       const maxOutageMs = wasStale || seedings > 0 ? undefined : demand.maxOutageMs;
       const { verdict, from } = await ask(() => send(request), request, hold, maxOutageMs);
@@ -146,7 +147,7 @@ export function createAdmissions(options: AdmissionsOptions): Admissions {
           return granted(verdict, principal, plan);
         case 'refused': {
           const refusal = limited(verdict, plan);
-          if (from !== 'here' && ids.callId === '') {
+          if (from !== 'here' && callId === '') {
             denials.keep(plan, demand, refusal, { askedAtMs, hadToWait: from === 'store_later' });
           }
           return refusal;
@@ -250,9 +251,7 @@ export function createAdmissions(options: AdmissionsOptions): Admissions {
     const denied = denials.find(judged.principal.planFor(demand.model, nowMs), demand, nowMs);
     if (denied !== undefined) return Promise.resolve(denied);
     const holdId = randomId();
-    return negotiate(judged, demand, rejudge, { holdId, callId: '' }, (request) =>
-      store.admit({ ...request, holdId, leaseMs }),
-    );
+    return negotiate(judged, demand, rejudge, { holdId, callId: '' }, (request) => store.admit(request));
   }
 
   return {
@@ -271,44 +270,4 @@ export function createAdmissions(options: AdmissionsOptions): Admissions {
 
 function subjectOf({ key }: Principal, { model, endpoint }: CallDemand): UsageSubject {
   return { keyId: key.id, ownerId: key.ownerId, teamId: key.teamId, model, endpoint };
-}
-
-function granted(
-  { hold, outputTokens, remaining }: Extract<AdmitVerdict, { outcome: 'admitted' }>,
-  principal: Principal,
-  plan: AdmissionPlan,
-): Granted {
-  return { outcome: 'granted', hold, principal, outputTokens, standings: standingsOf(plan, remaining) };
-}
-
-function limited(
-  { by, retryAfterMs, remaining }: Extract<AdmitVerdict, { outcome: 'refused' }>,
-  plan: AdmissionPlan,
-): LimitRefusal {
-  const standings = standingsOf(plan, remaining);
-  const largest = plan.maxTokensPerRequest;
-  if (by === 'max_tokens' && largest !== null) {
-    const scope = scopeKind(plan.scopes[largest.scopeIndex]?.scopeId ?? 'global');
-    const { limit } = largest;
-    const limitName = 'max_tokens_per_request';
-    return { outcome: 'limited', reason: 'too_large', scope, limitName, limit, retryAfterMs: null, standings };
-  }
-  const refusing = by === 'max_tokens' ? undefined : plan.limits[by];
-  if (refusing === undefined) throw new StoreUnavailableError('The store refused by a limit that was not planned');
-  const limit = refusing.limit ?? 0;
-  // More than a limit that lets anything through can never fit; a limit of 0 refuses as itself.
-  const isTooLarge = refusing.measure === 'tokens' && retryAfterMs === null && limit > 0;
-  return {
-    outcome: 'limited',
-    reason: isTooLarge ? 'too_large' : refusing.measure,
-    scope: scopeKind(refusing.scopeId),
-    limitName: refusing.name,
-    limit,
-    retryAfterMs,
-    standings,
-  };
-}
-
-function standingsOf(plan: AdmissionPlan, remaining: readonly number[]): readonly LimitStanding[] {
-  return plan.limits.map((limit, position) => ({ limit, remaining: remaining[position] ?? 0 }));
 }

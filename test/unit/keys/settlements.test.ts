@@ -138,6 +138,65 @@ describe('createRetries', () => {
     ]);
   });
 
+  it('repeats in the order in which they came what waits for the store, as soon as it is told that the store is back', async () => {
+    const retries = createRetries({ logger: testLog(), now: () => 0 });
+    const order: number[] = [];
+    let isUp = false;
+    const act = (number: number) => async () => {
+      if (!isUp) throw new StoreUnavailableError();
+      order.push(number);
+    };
+    for (let number = 0; number < 50; number += 1) await assert.rejects(retries.run(act(number)), unavailable);
+    isUp = true;
+    retries.hurry();
+    await retries.settled(200);
+    assert.deepEqual(
+      order,
+      Array.from({ length: 50 }, (_, number) => number),
+    );
+  });
+
+  it('lets one act that fails alone hold up none of those behind it', async () => {
+    const retries = createRetries({ logger: testLog(), now: () => 0 });
+    const fail = async () => {
+      throw new StoreUnavailableError();
+    };
+    let isUp = false;
+    let done = 0;
+    await assert.rejects(retries.run(fail), unavailable);
+    for (let number = 0; number < 5; number += 1) {
+      await assert.rejects(
+        retries.run(async () => {
+          if (!isUp) throw new StoreUnavailableError();
+          done += 1;
+        }),
+        unavailable,
+      );
+    }
+    isUp = true;
+    retries.hurry();
+    await retries.settled(50);
+    assert.equal(done, 5);
+  });
+
+  it('tells what is given up, after ten minutes or because too many wait', async () => {
+    const logger = testLog();
+    let nowMs = 0;
+    const retries = createRetries({ logger, now: () => nowMs });
+    const givenUp: string[] = [];
+    const fail = async () => {
+      throw new StoreUnavailableError();
+    };
+    const run = (name: string) => retries.run(fail, () => givenUp.push(name)).catch(() => undefined);
+    for (let number = 0; number < 10_000; number += 1) await run('late');
+    await run('too many');
+    assert.deepEqual(givenUp, ['too many']);
+    nowMs = 10 * 60_000;
+    retries.hurry();
+    await retries.settled(5000);
+    assert.equal(givenUp.filter((name) => name === 'late').length, 10_000);
+  });
+
   it('repeats nothing that fails for a reason of its own', async () => {
     const retries = createRetries({ logger: testLog(), now: () => 0 });
     let acts = 0;
