@@ -27,7 +27,7 @@ export interface LocalLedger {
 
 /** Calls that wait for the store, running ones included. More are not admitted, since none may be lost. */
 const maxCalls = 10_000;
-const wholeClaim = { requests: 1, slots: 1 } as const;
+const wholeClaim = { slots: 1 } as const;
 
 interface LocalCall {
   readonly hold: Hold;

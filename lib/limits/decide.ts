@@ -5,10 +5,11 @@ import { rollWindow, takeFromWindow, waitForRoom } from './window.ts';
 /** Nothing tells when a slot will be free: a client is asked to come back after a second. */
 const slotRetryMs = 1000;
 
-/** How many requests and slots a call takes: a further call takes no slot, one that replaces another no request either. */
+/** What a call takes beside tokens and money: one request of each limit, and a slot unless it is a further call. */
 export interface Claim {
-  readonly requests: 0 | 1;
   readonly slots: 0 | 1;
+  /** By position of `plan.limits`: where its request counts already, as that of the call whose place it takes. */
+  readonly counted?: readonly boolean[] | undefined;
 }
 
 export interface Demand {
@@ -68,7 +69,7 @@ export function decide(
   for (let position = 0; position < plan.limits.length; position += 1) {
     const limit = plan.limits[position];
     if (limit === undefined || limit.limit === null) continue;
-    const amount = amountFor(limit, demand.claim, amounts);
+    const amount = amountFor(limit, position, demand.claim, amounts);
     if (amount === 0 && isCount(limit)) continue;
     if (limit.limit > 0 && amount <= (remaining[position] ?? 0)) continue;
     const waitMs = wait(limit, counters[limit.scopeIndex], amount, demand.credits?.[position] ?? 0, nowMs);
@@ -100,7 +101,7 @@ export function take(
     const limit = plan.limits[position];
     const scopeCounters = limit && counters[limit.scopeIndex];
     if (limit === undefined || scopeCounters === undefined) continue;
-    const amount = amountFor(limit, claim, amounts);
+    const amount = amountFor(limit, position, claim, amounts);
     remaining[position] = notNegative((remaining[position] ?? 0) - amount);
     if (limit.measure === 'budget') {
       openBudget(scopeCounters, limit.id, limit, nowMs).heldNanoUsd += amount;
@@ -170,10 +171,10 @@ function wait(
   return window === undefined ? 0 : waitForRoom(window, amount - credit, limit.limit, nowMs);
 }
 
-function amountFor(limit: PlannedLimit, claim: Claim, amounts: Amounts): number {
+function amountFor(limit: PlannedLimit, position: number, claim: Claim, amounts: Amounts): number {
   switch (limit.measure) {
     case 'requests':
-      return claim.requests;
+      return claim.counted?.[position] ? 0 : 1;
     case 'tokens':
       return amounts.tokens;
     case 'concurrency':

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { createGenerations } from '../../generations.ts';
 import { returnable } from '../../limits/counters.ts';
 import { type Claim, type Decision, decide, take } from '../../limits/decide.ts';
-import type { AdmissionPlan } from '../../limits/limit.ts';
+import type { AdmissionPlan, Take } from '../../limits/limit.ts';
 import type { AdmitRequest, AdmitVerdict, ExtendRequest, Hold, Ledger } from '../store.ts';
 import { type Counting, uncounted } from './counting.ts';
 import type { Call, Holds } from './holds.ts';
@@ -24,7 +24,7 @@ export function createAdmitting({ scopes, roll, correctAll, onClockJump }: Count
   /** Admits a call into a hold that is open, or is about to be. */
   function place(
     request: AdmitRequest | ExtendRequest,
-    call: { holdId: string; callId: string; leaseMs: number; claim: Claim; replaces: Call | undefined },
+    call: { holdId: string; callId: string; leaseMs: number; slots: Claim['slots']; replaces: Call | undefined },
     nowMs: number,
   ): { verdict: AdmitVerdict; call?: Call } {
     if (nowMs - request.mintedAtMs > oldestAdmissionMs) return { verdict: { outcome: 'too_old' } };
@@ -32,7 +32,8 @@ export function createAdmitting({ scopes, roll, correctAll, onClockJump }: Count
     const counters = plan.scopes.map(({ scopeId }) => scopes.find(scopeId));
     const { notAfterMs, clamp } = request;
     const credits = call.replaces && creditsOf(call.replaces, plan, nowMs);
-    const demand = { claim: call.claim, amounts: request.amounts, clamp, notAfterMs, credits };
+    const claim = { slots: call.slots, counted: call.replaces && countedBy(call.replaces, plan) };
+    const demand = { claim, amounts: request.amounts, clamp, notAfterMs, credits };
     const decision = decide(plan, counters, demand, nowMs, onClockJump);
     if (decision.outcome !== 'fits') return { verdict: refusal(decision, nowMs) };
 
@@ -40,7 +41,7 @@ export function createAdmitting({ scopes, roll, correctAll, onClockJump }: Count
       correctAll(call.replaces.hold, uncounted(call.replaces.hold), nowMs);
       call.replaces.state = 'replaced';
     }
-    take(plan, counters, call.claim, decision.amounts, decision.remaining, nowMs);
+    take(plan, counters, claim, decision.amounts, decision.remaining, nowMs);
     const hold: Hold = {
       holdId: call.holdId,
       callId: call.callId,
@@ -89,13 +90,11 @@ export function createAdmitting({ scopes, roll, correctAll, onClockJump }: Count
   }
 
   function creditsOf(call: Call, plan: AdmissionPlan, nowMs: number): readonly number[] {
-    return plan.takes.map(({ scopeId, id, periodStartMs }) => {
-      const counters = scopes.find(scopeId);
-      const taken = call.hold.takes.find(
-        (other) => other.scopeId === scopeId && other.id === id && other.periodStartMs === periodStartMs,
-      );
+    return plan.takes.map((planned) => {
+      const counters = scopes.find(planned.scopeId);
+      const taken = takenBy(call, planned);
       if (counters === undefined || taken === undefined) return 0;
-      roll(counters, id, nowMs);
+      roll(counters, taken.id, nowMs);
       return returnable(counters, taken, uncounted(call.hold), nowMs);
     });
   }
@@ -106,8 +105,7 @@ export function createAdmitting({ scopes, roll, correctAll, onClockJump }: Count
       const known = holds.find(holdId);
       if (known !== undefined) return repeated(known.calls.get(''), request);
       if (holds.findEnded(holdId) !== undefined) return { outcome: 'hold_ended' };
-      const claim = { requests: 1, slots: 1 } as const;
-      const { verdict, call } = place(request, { holdId, callId: '', leaseMs, claim, replaces: undefined }, nowMs);
+      const { verdict, call } = place(request, { holdId, callId: '', leaseMs, slots: 1, replaces: undefined }, nowMs);
       if (call === undefined) return verdict;
       holds.open(
         {
@@ -132,9 +130,8 @@ export function createAdmitting({ scopes, roll, correctAll, onClockJump }: Count
       if (known !== undefined) return repeated(known, request);
       const first = hold.calls.get('');
       const replaces = request.replacesFirst && first?.state === 'open' ? first : undefined;
-      const claim = { requests: replaces === undefined ? 1 : 0, slots: 0 } as const;
       const { holdId, leaseMs } = hold;
-      const { verdict, call } = place(request, { holdId, callId, leaseMs, claim, replaces }, nowMs);
+      const { verdict, call } = place(request, { holdId, callId, leaseMs, slots: 0, replaces }, nowMs);
       if (call !== undefined) hold.calls.set(callId, call);
       return verdict;
     },
@@ -145,4 +142,15 @@ export function createAdmitting({ scopes, roll, correctAll, onClockJump }: Count
       return { state: 'seeded' };
     },
   };
+}
+
+/** By position of the limits: those that the call was counted by, too. Those of another model know nothing of it. */
+function countedBy(call: Call, plan: AdmissionPlan): readonly boolean[] {
+  return plan.takes.map((planned) => takenBy(call, planned) !== undefined);
+}
+
+function takenBy({ hold }: Call, { scopeId, id, periodStartMs }: Take): Take | undefined {
+  return hold.takes.find(
+    (taken) => taken.scopeId === scopeId && taken.id === id && taken.periodStartMs === periodStartMs,
+  );
 }

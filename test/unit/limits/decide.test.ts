@@ -7,7 +7,7 @@ import { createPlan } from '../../../lib/limits/plan.ts';
 
 const nowMs = Date.UTC(2026, 0, 15, 12);
 const dayMs = 86_400_000;
-const opening: Claim = { requests: 1, slots: 1 };
+const opening: Claim = { slots: 1 };
 
 function planFor(limits: Partial<Limits>, revision = 1): AdmissionPlan {
   const scope = { scopeId: 'key:a', limits: { ...noLimits, ...limits }, anchorMs: 0, rateLimitEnabled: true } as const;
@@ -88,7 +88,7 @@ describe('decide', () => {
     admit(plan, counters, 8, 0);
     const replacing = (tokens: number) =>
       ask(plan, counters, {
-        claim: { requests: 0, slots: 0 },
+        claim: { slots: 0 },
         amounts: { tokens, costNanoUsd: 0 },
         credits: [5, 0, 0],
       });

@@ -113,6 +113,20 @@ export const extensionCases: readonly StoreCase[] = [
     assert.equal((await store.usageEvents(null, 10)).events.length, 2);
   }),
 
+  storeCase('ledger', 'a call that replaces one of another model is a request of its own model', async (session) => {
+    const modelLimits = [{ model: 'o1', rpmLimit: 2, tpmLimit: null, maxBudget: null }];
+    const caller = await createKnownCaller(session, keyWith({ rpmLimit: 5, modelLimits }));
+    const replace = async (model: string | null) =>
+      caller.extend(await caller.hold({ model }), { model: 'o1', replacesFirst: true });
+    for (const [index, model] of [null, 'o1'].entries()) {
+      assert.equal((await replace(model)).outcome, 'admitted');
+      const requests = index + 1;
+      const windows = { rpm: requests, 'rpm/o1': requests };
+      assert.deepEqual(await standingOf(session.store, keyScope), { openHolds: requests, windows, budgets: {} });
+    }
+    assert.equal(namedRefusal(await replace('gpt-4o'), caller.plan('o1')).by, `${keyScope}/rpm/o1`);
+  }),
+
   storeCase(
     'ledger',
     'a first call that was replaced is charged nothing when it is settled or left',
