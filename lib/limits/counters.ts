@@ -76,7 +76,8 @@ export function openBudget(
   const existing = findBudget(counters, budgetId, period.periodStartMs);
   if (existing === undefined) pruneBudgets(counters, nowMs, periodRetentionMs);
   const budget = existing ?? addBudget(counters, budgetId, period.periodStartMs, period.periodEndMs);
-  budget.periodEndMs = period.periodEndMs;
+  // One that was carried on has the period that it was carried to.
+  if (budget.periodStartMs === period.periodStartMs) budget.periodEndMs = period.periodEndMs;
   return budget;
 }
 
@@ -166,7 +167,8 @@ export function correct(
     const budget = findBudget(counters, take.id, take.periodStartMs) ?? reopen(counters, take);
     if (budget === undefined) return undefined;
     budget.heldNanoUsd -= correction.heldNanoUsd;
-    budget.spentNanoUsd += correction.spentNanoUsd;
+    // What a call was charged may have been reset, and is not given back once more.
+    budget.spentNanoUsd = Math.max(0, budget.spentNanoUsd + correction.spentNanoUsd);
     return budget;
   }
   return undefined;

@@ -6,6 +6,7 @@ import { concurrently } from '../concurrent.ts';
 import { sampleAudit } from '../sample-records.ts';
 import { standingOf } from '../standing.ts';
 import { type StoreCase, storeCase } from '../store-case.ts';
+import { secondMs } from '../test-clock.ts';
 
 const limits = {
   maxBudgetNanoUsd: 2_000_000_000,
@@ -41,6 +42,20 @@ export const adjustmentCases: readonly StoreCase[] = [
     for (const hold of holds) await caller.settle(hold, { costUsd: 0.05 });
     const settled = { spent: 0.5, held: 0 };
     assert.deepEqual((await standingOf(store, keyScope)).budgets, { main: settled, [month]: settled });
+  }),
+
+  storeCase('ledger', 'what a lost call was charged before a reset is not given back after it', async (session) => {
+    const { store, clock } = session;
+    const caller = await createKnownCaller(session, keyWith(limits));
+    const [settled, cancelled] = await concurrently(2, () => caller.hold({ costUsd: 0.9, leaseMs: secondMs }));
+    if (settled === undefined || cancelled === undefined) assert.fail('both are held');
+    clock.advance(secondMs);
+    assert.equal(await store.sweep(10), 2);
+    assert.deepEqual(await store.adjust(reset()), { state: 'adjusted', adjustedNanoUsd: 1_800_000_000 });
+    assert.equal((await caller.settle(settled, { costUsd: 0.1 })).state, 'late');
+    assert.deepEqual(await store.cancel(cancelled), { state: 'cancelled' });
+    assert.deepEqual((await standingOf(store, keyScope)).budgets, {});
+    assert.equal((await caller.refused({ costUsd: 2.1 })).by, `${keyScope}/main`);
   }),
 
   storeCase('ledger', 'a reset is in the usage record as its opposite, and counts no request', async (session) => {

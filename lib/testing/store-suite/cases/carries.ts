@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import type { VirtualKeyRecord } from '../../../keys/virtual-key.ts';
 import type { Limits } from '../../../limits/limit.ts';
-import { budgetPeriod, budgetsOf } from '../../../limits/plan.ts';
+import { budgetPeriod, budgetsOf, createPlan } from '../../../limits/plan.ts';
 import type { BudgetCarry } from '../../../stores/store.ts';
+import { noTokens } from '../../../usage/usage.ts';
 import { type Caller, createCaller, keyId, keyScope, keyWith } from '../caller.ts';
 import { anyNumber, nextVersion, sampleAudit, sampleChange, sampleKey } from '../sample-records.ts';
 import { type Session, type StoreCase, storeCase } from '../store-case.ts';
@@ -97,6 +98,21 @@ export const carryCases: readonly StoreCase[] = [
     await key.caller().settle(first, { costUsd: 0.25 });
     await store.cancel(third);
     assert.deepEqual(await key.main(), { spent: 1.75, held: 0 });
+  }),
+
+  storeCase('store', 'usage of an earlier day does not end the period that its own was carried to', async (session) => {
+    const { store, clock } = session;
+    const key = await createChangingKey(session, { maxBudgetNanoUsd: 5 * usd, budgetDuration: 'weekly' });
+    await spend(key.caller(), 1);
+    await key.change({ budgetDuration: 'daily' });
+    await spend(key.caller(), 3);
+    const monday = clock.now() - 3 * dayMs;
+    const { subject } = await key.caller().hold();
+    const event = { ...subject, ...noTokens, holdId: 'external:job-1', callId: '', requests: 1, costNanoUsd: usd / 2 };
+    const plan = createPlan(key.caller().scopes, 'gpt-4o', monday);
+    await store.record({ ...event, source: 'external', atMs: monday, trace: null }, plan);
+    await key.change({ rpmLimit: 100 });
+    assert.deepEqual(await key.main(), { spent: 4.5, held: 0 });
   }),
 
   storeCase('store', 'a settlement after the duration was changed tells how the new period stands', async (session) => {
