@@ -5,7 +5,9 @@ import { model } from './sample-keys.ts';
 import type { ServerName } from './servers.ts';
 
 const rounds = 3;
-const roundMs = 1000;
+const roundMs = 1500;
+/** Until the compiler has seen enough of a server. */
+const warmUpMs = 6000;
 const connections = 16;
 
 /** A request of about 1 kB. */
@@ -73,7 +75,7 @@ async function side(names: readonly ServerName[], options: SideOptions): Promise
     const measured = new Map<string, Round[]>(names.map((name) => [name, []]));
     for (let round = -1; round < rounds; round += 1) {
       for (const server of running) {
-        const result = await oneRound(server, generator, options.body ?? body);
+        const result = await oneRound(server, generator, options.body ?? body, round < 0 ? warmUpMs : roundMs);
         if (round >= 0) measured.get(server.name)?.push(result);
       }
     }
@@ -83,13 +85,18 @@ async function side(names: readonly ServerName[], options: SideOptions): Promise
   }
 }
 
-async function oneRound(server: RunningServer, generator: LoadGenerator, sent: string): Promise<Round> {
+async function oneRound(
+  server: RunningServer,
+  generator: LoadGenerator,
+  sent: string,
+  durationMs: number,
+): Promise<Round> {
   const { port, headers } = server;
   const before = await server.state();
   const load = { port, headers, body: sent, path: '/v1/chat/completions' };
-  const { answers, failures, perSecond } = await generator.run({ ...load, connections, durationMs: roundMs });
+  const { answers, failures, perSecond } = await generator.run({ ...load, connections, durationMs });
   const after = await server.state();
-  const single = await generator.run({ ...load, connections: 1, durationMs: roundMs / 3 });
+  const single = await generator.run({ ...load, connections: 1, durationMs: durationMs / 3 });
   const atEnd = await server.state();
   if (failures + single.failures > 0) throw new Error(`${server.name}: ${failures} of ${answers} requests failed`);
   const settled = before.settled === null || atEnd.settled === null ? null : atEnd.settled - before.settled;
