@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import fc from 'fast-check';
+import { providerRoutes } from '../../../lib/http/provider-routes.ts';
 import { readRequestPath } from '../../../lib/http/request-path.ts';
 import { createRouteTable, type RouteMatch, type RouteTable } from '../../../lib/http/route-table.ts';
 
@@ -136,6 +138,29 @@ describe('createRouteTable', () => {
       assert.equal(find(method, url), undefined);
     });
   }
+
+  it('finds each of its rows under any mount, in any case and encoding', () => {
+    const mount = fc.array(fc.constantFrom('api', 'llm', 'openai', 'x-y', 'v2x', 'chat'), { maxLength: 3 });
+    const change = fc.constantFrom('as is', 'upper', 'encoded');
+    fc.assert(
+      fc.property(
+        fc.constantFrom(...providerRoutes),
+        mount,
+        fc.array(change, { minLength: 40 }),
+        (row, above, changes) => {
+          const path = row.path.replaceAll(/\{\w+\}/g, 'a-name');
+          const written = Array.from(path, (character, at) => {
+            if (character === '/' || changes[at] === undefined || changes[at] === 'as is') return character;
+            const upper = character.toUpperCase();
+            return changes[at] === 'upper' ? upper : `%${character.charCodeAt(0).toString(16)}`;
+          }).join('');
+          const url = ['', ...above].join('/') + written;
+          assert.equal(find(row.methods?.[0] ?? 'POST', url)?.route.path, row.path, url);
+        },
+      ),
+      { numRuns: 2000 },
+    );
+  });
 
   it('takes the model from the path in its own case', () => {
     assert.equal(find('POST', '/v1beta/models/Gemini-2.5:GENERATECONTENT')?.model, 'Gemini-2.5');
