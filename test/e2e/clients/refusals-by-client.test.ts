@@ -50,6 +50,12 @@ const cases: readonly Case[] = [
   { title: 'store down', isStoreDown: true },
 ];
 
+const introduction = `# Refusals, as clients tell them
+
+The class, status and code of the error that a client throws, and how often it has asked, with its own number of retries.
+The code is OpenAI's \`code\`, Anthropic's \`error_code\` or Gemini's \`reason\`.
+A test writes this table and compares it: \`UPDATE=1 npx mocha test/e2e/clients/refusals-by-client.test.ts\`.
+`;
 const table = new URL('../../../docs/refusals-by-client.md', import.meta.url);
 const prices = priceBook({ 'gpt-4o': { inputPerMillion: 2.5, outputPerMillion: 10 } });
 const realTimeout = globalThis.setTimeout;
@@ -72,13 +78,14 @@ describe('Refusals, by client', function () {
   });
 
   it('are as docs/refusals-by-client.md tells', async () => {
-    const rows = [];
+    const names = await Promise.all(askingClients.map(({ name }) => nameAndVersion(name)));
+    const rows = [['case', ...names]];
     for (const refusal of cases) {
       const cells = [];
       for (const client of askingClients) cells.push(await refused(refusal, client));
-      rows.push(`| ${[refusal.title, ...cells].join(' | ')} |`);
+      rows.push([refusal.title, ...cells]);
     }
-    const text = `${await head()}\n${rows.join('\n')}\n`;
+    const text = `${introduction}\n${markdownTable(rows)}\n`;
     if (process.env.UPDATE !== undefined) await writeFile(table, text);
     assert.equal(text, await readFile(table, 'utf8'));
   });
@@ -127,16 +134,13 @@ async function guessOften({ url }: { readonly url: string }): Promise<void> {
   }
 }
 
-async function head(): Promise<string> {
-  const names = await Promise.all(askingClients.map(({ name }) => nameAndVersion(name)));
-  return `# Refusals, as clients tell them
-
-The class, status and code of the error that a client throws, and how often it has asked, with its own number of retries.
-The code is OpenAI's \`code\`, Anthropic's \`error_code\` or Gemini's \`reason\`.
-A test writes this table and compares it: \`UPDATE=1 npx mocha test/e2e/clients/refusals-by-client.test.ts\`.
-
-| case | ${names.join(' | ')} |
-|${'---|'.repeat(names.length + 1)}`;
+/** Rows of which the first is the head, in columns that stand one under another. */
+function markdownTable(rows: readonly (readonly string[])[]): string {
+  const [head = [], ...others] = rows;
+  const widths = head.map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
+  const line = (cells: readonly string[]) => `| ${cells.map((cell, at) => cell.padEnd(widths[at] ?? 0)).join(' | ')} |`;
+  const rule = line(widths.map((width) => '-'.repeat(width)));
+  return [line(head), rule, ...others.map(line)].join('\n');
 }
 
 async function nameAndVersion(dependency: string): Promise<string> {
