@@ -119,11 +119,12 @@ function readBody(route: Route, { headers, body }: RequestFacts): Body | Refused
 /** Parsers read any depth, and `JSON.stringify`, by which bodies are passed on, overflows the stack at some thousands. */
 const maxDepth = 256;
 
-function isDeeper(value: object, levels: number): boolean {
+function isDeeper(value: unknown, levels: number): boolean {
+  if (typeof value !== 'object' || value === null) return false;
   if (levels === 0) return true;
-  for (const part of Array.isArray(value) ? value : Object.values(value)) {
-    if (typeof part === 'object' && part !== null && isDeeper(part, levels - 1)) return true;
-  }
+  if (Array.isArray(value)) return value.some((part) => isDeeper(part, levels - 1));
+  // A list of all values would double the time that a million fields take.
+  if (isObject(value)) for (const field in value) if (isDeeper(value[field], levels - 1)) return true;
   return false;
 }
 
