@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { createGenerations } from '../generations.ts';
 import type { Limits, ScopeId } from '../limits/limit.ts';
 import { budgetPeriod } from '../limits/plan.ts';
+import { answered } from '../stores/answered.ts';
 import type { Circuit } from '../stores/circuit.ts';
 import type { Alert, AlertRow, ChargedBudget, Store } from '../stores/store.ts';
 import type { UsageSubject } from '../usage/usage.ts';
@@ -48,10 +49,10 @@ export function createAlerts({ store, principals, retries, now, circuit, onAlert
     // Names of users and teams may be anything, and an id goes into headers.
     const id = createHash('sha256').update(name).digest('base64url');
     const named = { ...alert(), id };
-    const insert = async () => {
-      const inserted = await circuit.insist(() => store.insertAlert(named));
+    const onAnswer = (inserted: Awaited<ReturnType<Store['insertAlert']>>) => {
       if (inserted.outcome === 'inserted') onAlert(inserted.row);
     };
+    const insert = () => circuit.insist(() => answered(store.insertAlert(named), onAnswer));
     retries.run(insert, () => told.delete(name)).catch(() => undefined);
   }
 

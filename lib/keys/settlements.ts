@@ -1,3 +1,4 @@
+import { answered } from '../stores/answered.ts';
 import type { Circuit } from '../stores/circuit.ts';
 import type { Hold, SettleRequest, SettleResult, Store } from '../stores/store.ts';
 import type { Pricing } from '../usage/cost.ts';
@@ -74,15 +75,14 @@ export function createSettlements(options: SettlementsOptions): Settlements {
       const request = { hold, usage, costNanoUsd: priced ?? 0, source, model: asked ?? model };
       const tokens = usage.inputTokens + usage.outputTokens;
       localLedger.end(hold, { tokens, costNanoUsd: request.costNanoUsd }, now());
+      const onSettled = (result: SettleResult) => {
+        const wasAdmittedHere = localLedger.has(hold.holdId);
+        localLedger.forget(hold.holdId);
+        onEnded();
+        tell(result, consumption, isUnpriced, wasAdmittedHere);
+      };
       return retries.run(
-        async () => {
-          const result = await circuit.insist(() => store.settle(request));
-          const wasAdmittedHere = localLedger.has(hold.holdId);
-          localLedger.forget(hold.holdId);
-          onEnded();
-          tell(result, consumption, isUnpriced, wasAdmittedHere);
-          return result;
-        },
+        () => circuit.insist(() => answered(store.settle(request), onSettled)),
         () => {
           localLedger.forget(hold.holdId);
           events.emit('usage.lost', lostUsage(request));

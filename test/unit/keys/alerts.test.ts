@@ -237,6 +237,30 @@ describe('createVirtualKeys: budget alerts', () => {
     assert.deepEqual(told, ['budget.warning key total_budget 8 at 8']);
   });
 
+  it('is told when the store keeps it in time and answers too late', async () => {
+    const store = memoryStore();
+    const answers: (() => void)[] = [];
+    const service = testService({
+      storeTimeoutMs: 5,
+      store: storeWith(store, {
+        insertAlert: async (alert) => {
+          const inserted = await store.insertAlert(alert);
+          await new Promise<void>((resolve) => answers.push(resolve));
+          return inserted;
+        },
+      }),
+    });
+    const told = toldBudgets(service);
+    const down = new Promise((resolve) => service.keys.on('store.down', resolve));
+    const { key } = await createKey(service, { maxBudget: 1 });
+    await spend(service.keys, key.id, 2);
+    await down;
+    assert.deepEqual(told, []);
+    for (const answer of answers) answer();
+    await eventually(() => told.length > 0);
+    assert.deepEqual(told, ['budget.exceeded key total_budget 1 at 2']);
+  });
+
   it('is told with a later call when the store was away for ten minutes', async () => {
     const store = memoryStore();
     let isDown = true;

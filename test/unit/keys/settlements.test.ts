@@ -3,6 +3,7 @@ import { StoreUnavailableError } from '../../../lib/errors.ts';
 import { createRetries } from '../../../lib/keys/retries.ts';
 import { memoryStore } from '../../../lib/stores/memory/memory-store.ts';
 import type { SettleRequest } from '../../../lib/stores/store.ts';
+import { eventually } from '../../support/eventually.ts';
 import { admittedHold, call, createKey, storeWith, testLog, testService } from '../../support/service.ts';
 
 const unavailable = { code: 'store_unavailable', status: 503 };
@@ -51,6 +52,33 @@ describe('createVirtualKeys: settle and close', () => {
     state.isUp = true;
     await keys.close();
     assert.equal((await keys.admit(call(key.id))).admitted, true);
+  });
+
+  it('tells once of a settlement that the store makes in time and answers too late', async () => {
+    const store = memoryStore();
+    const answers: (() => void)[] = [];
+    const service = testService({
+      storeTimeoutMs: 5,
+      store: storeWith(store, {
+        settle: async (request) => {
+          const result = await store.settle(request);
+          await new Promise<void>((resolve) => answers.push(resolve));
+          return result;
+        },
+      }),
+    });
+    const { keys } = service;
+    const { key } = await createKey(service, { maxBudget: 1 });
+    const told: string[] = [];
+    for (const event of ['usage.recorded', 'budget.exceeded'] as const) keys.on(event, () => told.push(event));
+    const hold = admittedHold(await keys.admit(call(key.id)));
+    await assert.rejects(keys.settle(hold, { costUsd: 2 }), unavailable);
+    assert.deepEqual(told, []);
+    for (const answer of answers) answer();
+    await eventually(() => told.length > 1 && answers.length > 1);
+    for (const answer of answers) answer();
+    await keys.close();
+    assert.deepEqual(told, ['usage.recorded', 'budget.exceeded']);
   });
 
   it('waits when it closes for settlements that have begun, and not for holds that are open', async () => {
