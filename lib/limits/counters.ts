@@ -110,6 +110,11 @@ export function carryBudget(counters: ScopeCounters, carry: BudgetCarry): void {
   target.spentNanoUsd = Math.max(target.spentNanoUsd, source?.spentNanoUsd ?? 0, openingNanoUsd);
   moveBudget(stand, target);
   if (source !== undefined) moveBudget(source, target);
+  // Calls of earlier periods that lie in the new one settle there, too; what such periods spent is in the usage record.
+  for (const budget of counters.budgets) {
+    const isWithin = budget.budgetId === from?.budgetId && budget.periodStartMs >= periodStartMs;
+    if (isWithin && budget.movedTo === null) moveBudget(budget, target);
+  }
 }
 
 function moveBudget(source: BudgetCounter, target: BudgetCounter): void {

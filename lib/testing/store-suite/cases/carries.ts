@@ -100,6 +100,22 @@ export const carryCases: readonly StoreCase[] = [
     assert.deepEqual(await key.main(), { spent: 1.75, held: 0 });
   }),
 
+  storeCase('store', 'holds of a period that is over settle in the longer one that it lies in', async (session) => {
+    const key = await createChangingKey(session, { maxBudgetNanoUsd: 5 * usd, budgetDuration: 'hourly' });
+    const leaseMs = dayMs;
+    const settled = await key.caller().hold({ costUsd: 1, leaseMs });
+    const cancelled = await key.caller().hold({ costUsd: 2, leaseMs });
+    await spend(key.caller(), 0.5);
+    session.clock.advance(5 * hourMs);
+    await spend(key.caller(), 0.25);
+    assert.deepEqual(await key.main(), { spent: 0.25, held: 0 });
+    await key.change({ budgetDuration: 'daily' });
+    assert.deepEqual(await key.main(), { spent: 0.75, held: 3 });
+    await key.caller().settle(settled, { costUsd: 1.5 });
+    await session.store.cancel(cancelled);
+    assert.deepEqual(await key.main(), { spent: 2.25, held: 0 });
+  }),
+
   storeCase('store', 'usage of an earlier day does not end the period that its own was carried to', async (session) => {
     const { store, clock } = session;
     const key = await createChangingKey(session, { maxBudgetNanoUsd: 5 * usd, budgetDuration: 'weekly' });
