@@ -110,10 +110,10 @@ export function carryBudget(counters: ScopeCounters, carry: BudgetCarry): void {
   target.spentNanoUsd = Math.max(target.spentNanoUsd, source?.spentNanoUsd ?? 0, openingNanoUsd);
   moveBudget(stand, target);
   if (source !== undefined) moveBudget(source, target);
-  // Calls of earlier periods that lie in the new one settle there, too; what such periods spent is in the usage record.
+  // Calls of earlier periods that reach into the new one settle there, too; what they spent is in the usage record.
   for (const budget of counters.budgets) {
-    const isWithin = budget.budgetId === from?.budgetId && budget.periodStartMs >= periodStartMs;
-    if (isWithin && budget.movedTo === null) moveBudget(budget, target);
+    const reachesInto = budget.periodEndMs === null || budget.periodEndMs > periodStartMs;
+    if (reachesInto && budget.budgetId === from?.budgetId && budget.movedTo === null) moveBudget(budget, target);
   }
 }
 

@@ -254,8 +254,8 @@ export interface ExtendRequest extends Omit<AdmitRequest, 'holdId' | 'leaseMs'> 
   readonly hold: Hold;
   readonly callId: string;
   /**
-   * The call takes the place of the hold's first one: its request stays counted, its tokens and money are given back in
-   * the same act, and it needs no settlement of its own.
+   * The call takes the place of the hold's first one: its request stays counted, and counts under limits that the first
+   * one did not come under; its tokens and money are given back in the same act, and it needs no settlement of its own.
    */
   readonly replacesFirst: boolean;
 }

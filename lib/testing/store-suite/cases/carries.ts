@@ -100,6 +100,16 @@ export const carryCases: readonly StoreCase[] = [
     assert.deepEqual(await key.main(), { spent: 1.75, held: 0 });
   }),
 
+  storeCase('store', 'holds of a period that is over settle in one that begins inside it', async (session) => {
+    const key = await createChangingKey(session, { maxBudgetNanoUsd: 5 * usd, budgetDuration: 'daily' });
+    const hold = await key.caller().hold({ costUsd: 1, leaseMs: 2 * dayMs });
+    session.clock.advance(dayMs);
+    await key.change({ budgetDuration: '30d' });
+    assert.deepEqual(await key.main(), { spent: 0, held: 1 });
+    await key.caller().settle(hold, { costUsd: 1.5 });
+    assert.deepEqual(await key.main(), { spent: 1.5, held: 0 });
+  }),
+
   storeCase('store', 'holds of a period that is over settle in the longer one that it lies in', async (session) => {
     const key = await createChangingKey(session, { maxBudgetNanoUsd: 5 * usd, budgetDuration: 'hourly' });
     const leaseMs = dayMs;
