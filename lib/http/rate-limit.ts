@@ -7,7 +7,7 @@ import { admitRequest } from './admit-request.ts';
 import { asyncHandler } from './async-handler.ts';
 import { runInRequest } from './current-request.ts';
 import { demandOf, type EstimateInput, withGrantedOutput } from './demand.ts';
-import { dialectOf } from './dialect.ts';
+import { type Dialect, dialectOf } from './dialect.ts';
 import { createHeldCall, type HeldCall } from './held-call.ts';
 import { findLlmRequest, type LlmRequest } from './llm-request.ts';
 import { answerModelList, asksForModels } from './model-list.ts';
@@ -135,7 +135,7 @@ export function rateLimit(options: RateLimitOptions = {}): RequestHandler {
     standings: readonly LimitStanding[],
     nowMs: number,
   ): void {
-    const families = settings.headers ?? defaultFamilies(req, route);
+    const families = settings.headers ?? defaultFamilies[dialectOf(route.route, req.headers)];
     const headers = rateLimitHeaders(families, rateLimitStandings(standings, nowMs), nowMs);
     beforeHead(res, () => {
       for (const name of res.getHeaderNames()) if (isUpstreamStanding(name)) res.removeHeader(name);
@@ -164,10 +164,11 @@ function endUnmetered(llm: LlmRequest, call: HeldCall, route: DescribedRoute, re
 }
 
 /** Gemini has no headers of its own for limits. */
-function defaultFamilies(req: Request, { route }: DescribedRoute): readonly HeaderFamily[] {
-  const dialect = dialectOf(route, req.headers);
-  return dialect === 'gemini' ? ['legacy'] : [dialect, 'legacy'];
-}
+const defaultFamilies: { readonly [dialect in Dialect]: readonly HeaderFamily[] } = {
+  openai: ['openai', 'legacy'],
+  anthropic: ['anthropic', 'legacy'],
+  gemini: ['legacy'],
+};
 
 interface Settings {
   readonly estimate: (req: Request) => Promise<EstimateInput>;

@@ -65,20 +65,30 @@ function dialectByPath(req: Request): Dialect {
 
 /** Tells the id under which logs know the request, and lets a browser's client read what this package tells. */
 export function identifyResponse(res: Response, requestId: string): void {
-  const identify = () => {
+  // Just before the head is sent, over those of an upstream that a handler has passed on.
+  beforeHead(res, () => {
     res.setHeader('x-request-id', requestId);
     res.setHeader('request-id', requestId);
-    expose(res, exposedHeaders([]));
-  };
-  identify();
-  // Once more, over those of an upstream that a handler has passed on.
-  beforeHead(res, identify);
+    expose(res, exposedAlways);
+  });
 }
+
+const exposedAlways = exposedHeaders([]);
 
 /** Adds names to `Access-Control-Expose-Headers`. */
 export function expose(res: ServerResponse, names: readonly string[]): void {
-  const exposed = String(res.getHeader('Access-Control-Expose-Headers') ?? '');
-  const all = new Set([...exposed.split(',').map((name) => name.trim()), ...names]);
+  const exposed = res.getHeader('Access-Control-Expose-Headers');
+  // Nobody else has exposed any: all of ours are among these.
+  if (exposed === undefined || exposed === exposedAlways.join(', ')) {
+    res.setHeader('Access-Control-Expose-Headers', names.join(', '));
+    return;
+  }
+  const all = new Set([
+    ...String(exposed)
+      .split(',')
+      .map((name) => name.trim()),
+    ...names,
+  ]);
   all.delete('');
   res.setHeader('Access-Control-Expose-Headers', [...all].join(', '));
 }
