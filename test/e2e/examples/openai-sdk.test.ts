@@ -4,7 +4,10 @@ import { type RunningExample, startExample } from '../../support/example.ts';
 import { charge } from '../../support/usage-events.ts';
 
 describe('the example of a handler with the OpenAI SDK', () => {
-  const model = createEchoModel();
+  const model = createEchoModel({
+    behaviour: ({ body }) =>
+      JSON.stringify(body).includes('too often') ? { status: 429, headers: { 'x-should-retry': 'false' } } : {},
+  });
   let app: RunningExample;
 
   before(async () => {
@@ -35,9 +38,18 @@ describe('the example of a handler with the OpenAI SDK', () => {
     assert.ok(!JSON.stringify(model.requests).includes(app.secret));
   });
 
+  it('answers by the status when the SDK throws that it was refused', async () => {
+    const answer = await app.post('/ask', { question: 'too often' });
+    assert.equal(answer.status, 429);
+    assert.deepEqual(await answer.json(), {
+      error: { code: null, message: '429 The echo model was asked to fail' },
+    });
+  });
+
   it('asks nothing upstream without a good key', async () => {
+    const asked = model.requests.length;
     const answer = await app.post('/ask', { question: 'is it raining' }, { authorization: 'Bearer nobody' });
     assert.equal(answer.status, 401);
-    assert.equal(model.requests.length, 1);
+    assert.equal(model.requests.length, asked);
   });
 });

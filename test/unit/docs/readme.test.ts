@@ -9,6 +9,7 @@ import { RefusedError } from '../../../lib/http/refuse.ts';
 import { apiKeyOptions } from '../../../lib/http/require-api-key.ts';
 import { modelAccessOptions } from '../../../lib/http/require-model-access.ts';
 import * as exported from '../../../lib/index.ts';
+import { rateLimitPresets } from '../../../lib/limits/presets.ts';
 
 const readme = readFileSync('README.md', 'utf8');
 
@@ -25,6 +26,7 @@ const refusals: readonly Refusal[] = [
   { kind: 'too_many_bad_keys', retryAfterMs: 1 },
   { kind: 'model', model: 'm', scope: 'key' },
   { kind: 'endpoint', scope: null },
+  { kind: 'address' },
   { kind: 'requests', ...limit },
   { kind: 'tokens', ...limit },
   { kind: 'concurrency', ...limit },
@@ -90,6 +92,16 @@ describe('README.md', () => {
       told.delete(row);
     }
     assert.deepEqual([...told], []);
+  });
+
+  it('tells the limits that each preset stands for', () => {
+    const [head = '', , ...rows] = tableAfter('| preset |');
+    const limits = Array.from(head.matchAll(/`(\w+)`/g), ([, name = '']) => name);
+    const told = rows.map((row) => {
+      const [preset = '', ...figures] = row.split(' | ').map((cell) => cell.replace(/[^\w]/g, ''));
+      return [preset, Object.fromEntries(limits.map((name, at) => [name, Number(figures[at])]))];
+    });
+    assert.deepEqual(Object.fromEntries(told), rateLimitPresets);
   });
 
   it('tells class, code and status of each error', () => {
