@@ -1,4 +1,3 @@
-import { InvalidRequestError } from '../errors.ts';
 import { type ScopeId, scopeKind } from '../limits/limit.ts';
 import { createDeadline } from '../stores/deadline.ts';
 import type { AlertRow, StoreNotice } from '../stores/store.ts';
@@ -7,6 +6,7 @@ import { usd } from '../usage/money.ts';
 import { createAdmissions } from './admissions.ts';
 import { createAlerts } from './alerts.ts';
 import { createBalances } from './balances.ts';
+import { parseCloseOptions } from './change-options.ts';
 import { createDenials } from './denials.ts';
 import { createDirectAdmissions } from './direct-admissions.ts';
 import { createEvents } from './events.ts';
@@ -218,10 +218,8 @@ export function createVirtualKeys(given: CreateVirtualKeysOptions): VirtualKeys 
     },
     on: events.on,
     addHook: hooks.add,
-    async close({ timeoutMs = 5000 } = {}) {
-      if (!Number.isFinite(timeoutMs) || timeoutMs < 0) {
-        throw new InvalidRequestError([{ field: 'timeoutMs', message: 'must be 0 or more milliseconds' }]);
-      }
+    async close(options) {
+      const { timeoutMs = 5000 } = parseCloseOptions(options);
       clearInterval(sweeping);
       const endMs = performance.now() + timeoutMs;
       const leftMs = () => Math.max(0, endMs - performance.now());

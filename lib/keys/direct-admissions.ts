@@ -7,7 +7,7 @@ import type { AdmissionOutcome, Admissions, Judged, LimitStanding } from './admi
 import { mayUseEndpoint, mayUseModel } from './model-access.ts';
 import type { Principal } from './principals.ts';
 import type { ServiceContext } from './service-context.ts';
-import { parseHold, problemsOfCost, problemsOfName } from './usage-input.ts';
+import { parseHold, problemsOfCost, problemsOfFields, problemsOfName } from './usage-input.ts';
 import { keyStatus } from './virtual-key.ts';
 
 /** A call that code outside any middleware wants to make. */
@@ -179,8 +179,15 @@ function remainingOf(standings: readonly LimitStanding[]): Remaining {
   };
 }
 
-function checkInput({ keyId, model, tokens, costUsd, endpoint, trace }: AdmitInput): void {
+const fields = ['keyId', 'model', 'tokens', 'costUsd', 'endpoint', 'trace'];
+
+function checkInput(input: AdmitInput): void {
+  if (typeof input !== 'object' || input === null) {
+    throw new InvalidRequestError([{ field: 'input', message: 'must be an object such as { keyId, model, tokens }' }]);
+  }
+  const { keyId, model, tokens, costUsd, endpoint, trace } = input;
   const problems: Problem[] = [
+    ...problemsOfFields(input, fields),
     ...problemsOfName('keyId', keyId),
     ...problemsOfName('model', model),
     ...problemsOfName('endpoint', endpoint ?? null),

@@ -12,12 +12,16 @@ import type { VirtualKeys } from './virtual-keys.ts';
 export function createExternalUsage(context: ServiceContext, alerts: Alerts): VirtualKeys['recordUsage'] {
   const { store, principals, pricing, events, now, withDeadline } = context;
 
-  return async ({ id, keyId, at, ...measured }) => {
+  return async (given) => {
+    if (typeof given !== 'object' || given === null) {
+      throw new InvalidRequestError([{ field: 'input', message: 'must be an object such as { id, keyId, model }' }]);
+    }
+    const { id, keyId, at, ...measured } = given;
     const problems = [...problemsOfName('id', id ?? ''), ...problemsOfName('keyId', keyId ?? '')];
     if (problems.length > 0) throw new InvalidRequestError(problems);
     const { usage, model, costNanoUsd } = parseUsage(measured);
     const atMs = moment(at, now());
-    const principal = await principals.findById(keyId);
+    const principal = await principals.findById(keyId, true);
     if (principal === undefined) throw new KeyNotFoundError();
 
     const priced = costNanoUsd ?? pricing.costNanoUsd([model], usage);

@@ -1,3 +1,4 @@
+import { checkHook } from './change-options.ts';
 import type { VirtualKey } from './shown-key.ts';
 
 /** A change of a key that is about to happen, or has happened. */
@@ -25,7 +26,7 @@ export interface KeyHook {
 
 /** The hooks of a service, run in the order in which they were added. */
 export interface Hooks {
-  /** The function returned takes the hook off. */
+  /** The function returned takes the hook off. @throws InvalidRequestError for a hook that would do nothing */
   add(hook: KeyHook): () => void;
   readonly wantsOutbox: boolean;
   /** Runs a change between its hooks: `before`, the act, then `after` or, when the act fails, `undo`. */
@@ -47,6 +48,7 @@ export function createHooks(onFailure: (error: unknown) => void): Hooks {
 
   return {
     add(hook) {
+      checkHook(hook);
       hooks.add(hook);
       return () => hooks.delete(hook);
     },

@@ -4,16 +4,17 @@ import type { Actor, Change } from '../stores/store.ts';
 import { createAlias } from './alias.ts';
 import { auditEntry } from './audit.ts';
 import { carriesOf } from './budget-openings.ts';
+import { checkActor, parseRevokeOptions, parseRotateOptions, parseUpdateOptions } from './change-options.ts';
 import { maxConflicts, retrying, updated } from './conflicts.ts';
 import type { KeyChange } from './hooks.ts';
 import type { KeyPatch } from './key-input.ts';
-import { applyKeyPatch, parseGraceSeconds, parseReason } from './key-schema.ts';
+import { applyKeyPatch } from './key-schema.ts';
 import { keyScope } from './principals.ts';
 import { checkMaximums } from './quotas.ts';
 import type { ServiceContext } from './service-context.ts';
 import type { VirtualKey } from './shown-key.ts';
 import type { VirtualKeyRecord } from './virtual-key.ts';
-import type { UpdateOptions } from './virtual-keys.ts';
+import type { RevokeOptions, RotateOptions, UpdateOptions } from './virtual-keys.ts';
 
 /** What a change does to a record; the version, the revision and the time of the change are not its business. */
 type Mutation = (current: VirtualKeyRecord, nowMs: number) => Partial<VirtualKeyRecord>;
@@ -50,6 +51,7 @@ export function createKeyChanges(context: ServiceContext) {
   const maxActive = context.options.maxActiveKeysPerOwner ?? null;
 
   async function change(id: string, request: ChangeRequest, mutate: Mutation): Promise<Changed> {
+    checkActor(request.actor);
     const tries = request.ifVersion === undefined ? maxConflicts : 1;
     try {
       return await retrying(VersionConflictError, tries, () => changeOnce(id, request, mutate));
@@ -88,7 +90,8 @@ export function createKeyChanges(context: ServiceContext) {
   }
 
   return {
-    async update(id: string, patch: KeyPatch, { ifVersion, approve }: UpdateOptions = {}, actor?: Actor) {
+    async update(id: string, patch: KeyPatch, options?: UpdateOptions, actor?: Actor) {
+      const { ifVersion, approve } = parseUpdateOptions(options);
       const { maximums } = await context.quotas();
       const { before, key } = await change(id, { action: 'update', ifVersion, actor }, (current, nowMs) => {
         const fields = applyKeyPatch(current, patch, nowMs);
@@ -100,12 +103,9 @@ export function createKeyChanges(context: ServiceContext) {
       return key;
     },
 
-    async rotate(
-      id: string,
-      { graceSeconds = 0, ifVersion }: { graceSeconds?: number | undefined; ifVersion?: number | undefined } = {},
-      actor?: Actor,
-    ) {
-      const graceMs = parseGraceSeconds(graceSeconds) * 1000;
+    async rotate(id: string, options?: RotateOptions, actor?: Actor) {
+      const { graceSeconds = 0, ifVersion } = parseRotateOptions(options);
+      const graceMs = graceSeconds * 1000;
       const secret = secrets.mint();
       let graceEndsAtMs: number | null = null;
       const { key } = await change(id, { action: 'rotate', ifVersion, actor, secret }, (current, nowMs) => {
@@ -136,8 +136,8 @@ export function createKeyChanges(context: ServiceContext) {
       return key;
     },
 
-    async revoke(id: string, given: { reason?: string | undefined } = {}, actor?: Actor) {
-      const reason = parseReason(given.reason);
+    async revoke(id: string, options?: RevokeOptions, actor?: Actor) {
+      const { reason } = parseRevokeOptions(options);
       const { key } = await change(id, { action: 'revoke', actor, reason }, (_current, nowMs) => ({
         revokedAtMs: nowMs,
         revokedReason: reason,

@@ -3,6 +3,7 @@ import { AliasTakenError, OwnerKeyLimitError } from '../errors.ts';
 import type { Actor } from '../stores/store.ts';
 import { createAlias } from './alias.ts';
 import { auditEntry } from './audit.ts';
+import { checkActor } from './change-options.ts';
 import { retrying } from './conflicts.ts';
 import type { KeyFields } from './key-fields.ts';
 import type { KeyInput } from './key-input.ts';
@@ -49,6 +50,7 @@ export function createKeyCreation(context: ServiceContext) {
   }
 
   return async function create(input: KeyInput, actor?: Actor): Promise<{ key: VirtualKey; secret: string }> {
+    checkActor(actor);
     const quotas = await context.quotas();
     const fields = parseKeyInput(applyDefaults(input, quotas.defaults), now());
     checkMaximums(fields, quotas.maximums, now());

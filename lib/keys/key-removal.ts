@@ -1,6 +1,7 @@
 import { KeyNotFoundError, VersionConflictError } from '../errors.ts';
 import type { Actor } from '../stores/store.ts';
 import { auditEntry } from './audit.ts';
+import { checkActor } from './change-options.ts';
 import { maxConflicts, retrying, updated } from './conflicts.ts';
 import type { ServiceContext } from './service-context.ts';
 import { keyStatus } from './virtual-key.ts';
@@ -28,10 +29,12 @@ export function createKeyRemoval(context: ServiceContext) {
 
   return {
     async delete(id: string, actor?: Actor) {
+      checkActor(actor);
       await remove(id, actor, false);
     },
 
     async deleteExpired(actor?: Actor) {
+      checkActor(actor);
       let deleted = 0;
       for (;;) {
         const { items } = await withDeadline(store.listKeys({ status: 'expired' }, { limit: 100 }));

@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import Joi from 'joi';
-import type { Problem } from '../errors.ts';
+import { InvalidRequestError, type Problem } from '../errors.ts';
 import { isBudgetDuration } from '../limits/budget-period.ts';
 import type { Scope } from '../limits/limit.ts';
 import { rateLimitPresets } from '../limits/presets.ts';
@@ -19,7 +19,6 @@ type PolicyScope = Exclude<Scope, { readonly key: string }>;
 
 /** Longest life that `expiresInDays` gives: ten years. */
 const maxDays = 3650;
-const maxGraceSeconds = 30 * 86_400;
 const count = Joi.number().integer().min(0);
 const amountUsd = Joi.number().min(0).max(maxAmountUsd);
 const days = Joi.number().integer().min(1).max(maxDays);
@@ -112,19 +111,14 @@ const scope = Joi.alternatives<PolicyScope>(
   Joi.object({ user: line(256), team: line(256) }).xor('user', 'team'),
 );
 
-const grace = Joi.object<{ graceSeconds: number }>({
-  graceSeconds: Joi.number().integer().min(0).max(maxGraceSeconds).required(),
-});
-const revocation = Joi.object<{ reason?: string | null }>({ reason: line(500).allow(null) });
-
 /** The fields of a new key. @throws InvalidRequestError with every problem of the input */
 export function parseKeyInput(input: unknown, nowMs: number): KeyFields {
-  return editKey(blankKey, keyEdits(parse(newKey, input, nowMs), nowMs));
+  return editKey(blankKey, keyEdits(parse(newKey, input, { nowMs }), nowMs));
 }
 
 /** The fields of a key after a patch; what the patch omits stays. @throws InvalidRequestError as {@link parseKeyInput} */
 export function applyKeyPatch(current: KeyFields, patch: unknown, nowMs: number): KeyFields {
-  return editKey(current, keyEdits(parse(keyPatch, patch, nowMs), nowMs));
+  return editKey(current, keyEdits(parse(keyPatch, patch, { nowMs }), nowMs));
 }
 
 /** The fields of a policy. @throws InvalidRequestError as {@link parseKeyInput} */
@@ -146,22 +140,14 @@ export function parseDefaultsInput(input: unknown): Quotas {
 
 /** @throws InvalidRequestError */
 export function parseScope(input: unknown): PolicyScope {
-  return parse(scope, input);
-}
-
-/** How long the secret before a rotation stays valid. @throws InvalidRequestError */
-export function parseGraceSeconds(graceSeconds: unknown): number {
-  return parse(grace, { graceSeconds }).graceSeconds;
-}
-
-/** Why a key is revoked; `null` when nothing was said. @throws InvalidRequestError */
-export function parseReason(reason: unknown): string | null {
-  return parse(revocation, { reason }).reason ?? null;
+  const checked = check(scope, input);
+  if ('value' in checked) return checked.value;
+  throw new InvalidRequestError([{ field: 'scope', message: "must be 'global', { user: id } or { team: id }" }]);
 }
 
 /** Every problem of an input for a new key, in place of an error. */
 export function keyInputProblems(input: unknown, nowMs: number): readonly Problem[] {
-  const checked = check(newKey, input, nowMs);
+  const checked = check(newKey, input, { nowMs });
   return 'problems' in checked ? checked.problems : [];
 }
 

@@ -3,6 +3,7 @@ import { type Scope, type ScopeId, scopeId } from '../limits/limit.ts';
 import type { Actor } from '../stores/store.ts';
 import { auditEntry } from './audit.ts';
 import { carriesOf } from './budget-openings.ts';
+import { checkActor } from './change-options.ts';
 import type { PolicyInput } from './key-input.ts';
 import { parsePolicyInput, parseScope } from './key-schema.ts';
 import { policyScope } from './principals.ts';
@@ -29,6 +30,7 @@ export function createPolicies(context: ServiceContext) {
 
   return {
     async setPolicy(scope: PolicyScope, input: PolicyInput, actor?: Actor): Promise<Policy> {
+      checkActor(actor);
       const id = scopeId(parseScope(scope));
       const fields = parsePolicyInput(input);
       for (let conflicts = 0; conflicts < maxConflicts; conflicts += 1) {

@@ -2,6 +2,7 @@ import { VersionConflictError } from '../errors.ts';
 import type { WithDeadline } from '../stores/deadline.ts';
 import type { Actor, Store, StoredDefaults } from '../stores/store.ts';
 import { auditEntry } from './audit.ts';
+import { checkActor } from './change-options.ts';
 import type { DefaultsInput } from './key-input.ts';
 import { parseDefaultsInput } from './key-schema.ts';
 import { checkDefaults, effectiveQuotas, type Quotas } from './quotas.ts';
@@ -41,6 +42,7 @@ export function createQuotaSettings({ store, options, withDeadline }: QuotaSetti
 
     /** Replaces what was stored before. */
     async set(input: DefaultsInput, actor?: Actor) {
+      checkActor(actor);
       const parsed = parseDefaultsInput(input);
       checkDefaults(effectiveQuotas(own, parsed));
       for (let conflicts = 0; conflicts < maxConflicts; conflicts += 1) {

@@ -3,6 +3,7 @@ import { KeyNotFoundError } from '../errors.ts';
 import { budgetPeriod } from '../limits/plan.ts';
 import type { Actor } from '../stores/store.ts';
 import { auditEntry } from './audit.ts';
+import { checkActor } from './change-options.ts';
 import type { ServiceContext } from './service-context.ts';
 import type { VirtualKey } from './shown-key.ts';
 import { spendFirst } from './spend.ts';
@@ -10,6 +11,7 @@ import { spendFirst } from './spend.ts';
 /** Sets the spend of a key to zero by an audited adjustment. What is held stays held, and settles in full. */
 export function createSpendReset({ store, events, now, withDeadline, shown, findRecord }: ServiceContext) {
   return async function resetSpend(id: string, actor?: Actor): Promise<VirtualKey> {
+    checkActor(actor);
     const record = await findRecord(id);
     if (record === undefined) throw new KeyNotFoundError();
     const nowMs = now();

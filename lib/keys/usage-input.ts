@@ -1,4 +1,5 @@
 import { InvalidRequestError, type Problem } from '../errors.ts';
+import { unknownField } from '../options.ts';
 import type { Hold } from '../stores/store.ts';
 import { isAmountUsd, maxAmountUsd, nanoUsd } from '../usage/money.ts';
 import { isTokenUsage, maxTokenCount, type TokenUsage } from '../usage/usage.ts';
@@ -20,7 +21,10 @@ export interface ParsedUsage {
   readonly costNanoUsd: number | null;
 }
 
+const usageFields = ['model', 'inputTokens', 'outputTokens', 'cacheReadTokens', 'cacheWriteTokens', 'costUsd'];
 const maxNameLength = 256;
+/** Unknown fields that are told of. */
+const maxUnknown = 100;
 
 /** @throws InvalidRequestError naming every count, cost or name that cannot be true, and every field that is not known */
 export function parseUsage(input: UsageInput): ParsedUsage {
@@ -29,11 +33,10 @@ export function parseUsage(input: UsageInput): ParsedUsage {
       { field: 'usage', message: 'must be an object such as { inputTokens, outputTokens }' },
     ]);
   }
-  const { model = null, inputTokens = 0, outputTokens = 0, cacheReadTokens = 0, cacheWriteTokens = 0, ...rest } = input;
-  const { costUsd, ...unknown } = rest;
+  const { model = null, inputTokens = 0, outputTokens = 0, cacheReadTokens = 0, cacheWriteTokens = 0, costUsd } = input;
   const usage = { inputTokens, outputTokens, cacheReadTokens, cacheWriteTokens };
   // A misnamed count would pass for 0.
-  const problems: Problem[] = Object.keys(unknown).map((field) => ({ field, message: 'is not known' }));
+  const problems: Problem[] = [...problemsOfFields(input, usageFields)];
   for (const [field, count] of Object.entries(usage)) {
     if (!Number.isInteger(count) || count < 0 || count > maxTokenCount) {
       problems.push({ field, message: `must be a whole number from 0 to ${maxTokenCount}` });
@@ -45,6 +48,12 @@ export function parseUsage(input: UsageInput): ParsedUsage {
   problems.push(...problemsOfCost(costUsd), ...problemsOfName('model', model));
   if (problems.length > 0) throw new InvalidRequestError(problems);
   return { usage, model, costNanoUsd: costUsd === undefined ? null : nanoUsd(costUsd) };
+}
+
+/** Names every field that an input does not have. */
+export function problemsOfFields(input: object, names: readonly string[]): readonly Problem[] {
+  const unknown = Object.keys(input).filter((field) => !names.includes(field));
+  return unknown.slice(0, maxUnknown).map((field) => ({ field, message: unknownField(field, names) }));
 }
 
 export function problemsOfCost(costUsd: number | undefined): readonly Problem[] {

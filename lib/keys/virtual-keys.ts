@@ -99,6 +99,17 @@ export interface UpdateOptions {
   readonly approve?: ((before: KeyFields, after: KeyFields) => void) | undefined;
 }
 
+export interface RotateOptions {
+  /** How long the secret before stays good, in seconds, at most 30 days. @defaultValue 0 */
+  readonly graceSeconds?: number | undefined;
+  /** The change is made to this version, or not at all. */
+  readonly ifVersion?: number | undefined;
+}
+
+export interface RevokeOptions {
+  readonly reason?: string | undefined;
+}
+
 /** The service: issues keys, verifies them, and holds requests against their limits. */
 export interface VirtualKeys {
   create(input: KeyInput, actor?: Actor): Promise<{ key: VirtualKey; secret: string }>;
@@ -107,14 +118,10 @@ export interface VirtualKeys {
   list(filter?: KeyListFilter, page?: PageInput): Promise<List<VirtualKey>>;
   count(filter?: KeyListFilter): Promise<KeyCounts>;
   update(id: string, patch: KeyPatch, options?: UpdateOptions, actor?: Actor): Promise<VirtualKey>;
-  rotate(
-    id: string,
-    options?: { graceSeconds?: number | undefined; ifVersion?: number | undefined },
-    actor?: Actor,
-  ): Promise<{ key: VirtualKey; secret: string }>;
+  rotate(id: string, options?: RotateOptions, actor?: Actor): Promise<{ key: VirtualKey; secret: string }>;
   disable(id: string, actor?: Actor): Promise<VirtualKey>;
   enable(id: string, actor?: Actor): Promise<VirtualKey>;
-  revoke(id: string, options?: { reason?: string | undefined }, actor?: Actor): Promise<VirtualKey>;
+  revoke(id: string, options?: RevokeOptions, actor?: Actor): Promise<VirtualKey>;
   /** Removes the key; its usage and audit rows stay. */
   delete(id: string, actor?: Actor): Promise<void>;
   /** Removes every expired key; answers how many. */

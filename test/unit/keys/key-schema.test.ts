@@ -1,14 +1,13 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { InvalidRequestError, isLlmKeysError, type LlmKeysError, type Problem } from '../../../lib/errors.ts';
+import { parseRevokeOptions, parseRotateOptions } from '../../../lib/keys/change-options.ts';
 import { blankKey, type KeyFields } from '../../../lib/keys/key-fields.ts';
 import {
   applyKeyPatch,
   parseDefaultsInput,
-  parseGraceSeconds,
   parseKeyInput,
   parsePolicyInput,
-  parseReason,
   parseScope,
 } from '../../../lib/keys/key-schema.ts';
 import { rateLimitPresets } from '../../../lib/limits/presets.ts';
@@ -174,8 +173,25 @@ describe('parseKeyInput', () => {
       { field: 'maxBudget', message: 'must be a number' },
       { field: 'models.0', message: 'must not be blank, and may have a * at its end only' },
       { field: 'name', message: 'is required' },
-      { field: 'nope', message: 'is not allowed' },
+      { field: 'nope', message: 'there is no field "nope"' },
     ]);
+  });
+
+  it('names the field that was probably meant, also in a field of fields', () => {
+    const long = 'x'.repeat(500);
+    const input = { ...least, rpm: 1, permissions: { allowEmbedding: true }, modelRpmLimit: { 'a*b': 1 }, [long]: 1 };
+    assert.deepEqual(
+      problemsOf(() => parseKeyInput(input, nowMs)),
+      [
+        { field: 'modelRpmLimit.a*b', message: 'there is no field "a*b"' },
+        {
+          field: 'permissions.allowEmbedding',
+          message: 'there is no field "allowEmbedding"; did you mean "allowEmbeddings"?',
+        },
+        { field: 'rpm', message: 'there is no field "rpm"; did you mean "rpmLimit"?' },
+        { field: long, message: `there is no field "${'x'.repeat(64)}…"` },
+      ],
+    );
   });
 
   it('asks for models', () => {
@@ -208,7 +224,7 @@ describe('parseKeyInput', () => {
     const smuggled = JSON.parse('{"name":"x","models":["*"],"__proto__":{"maxBudget":1}}');
     assert.deepEqual(
       problemsOf(() => parseKeyInput(smuggled, nowMs)),
-      [{ field: '__proto__', message: 'is not allowed' }],
+      [{ field: '__proto__', message: 'there is no field "__proto__"' }],
     );
   });
 
@@ -257,8 +273,8 @@ describe('parseKeyInput', () => {
           () => parsePolicyInput(fields),
           () => parseDefaultsInput({ defaults: fields, maximums: fields }),
           () => parseScope(fields),
-          () => parseReason(metadata),
-          () => parseGraceSeconds(metadata),
+          () => parseRevokeOptions(fields),
+          () => parseRotateOptions(metadata),
         ]) {
           try {
             act();
@@ -382,25 +398,24 @@ describe('parseDefaultsInput', () => {
   });
 });
 
-describe('parseGraceSeconds', () => {
-  it('takes whole seconds up to thirty days', () => {
-    assert.equal(parseGraceSeconds(0), 0);
-    assert.equal(parseGraceSeconds(2_592_000), 2_592_000);
-    for (const seconds of [-1, 0.5, '60', 2_592_001, Number.NaN, null]) {
-      assert.deepEqual(
-        problemsOf(() => parseGraceSeconds(seconds)).map(({ field }) => field),
-        ['graceSeconds'],
-      );
-    }
-  });
-});
-
 describe('parseScope', () => {
   it('takes a user, a team, or global', () => {
     assert.equal(parseScope('global'), 'global');
     assert.equal('user' in Object(parseScope({ user: 'u' })), true);
-    for (const scope of ['all', {}, { user: 'u', team: 't' }, { key: 'k' }, { user: '' }, null]) {
-      assert.throws(() => parseScope(scope), { code: 'invalid_request' });
+    for (const scope of [
+      'all',
+      'red',
+      { teamId: 'red' },
+      {},
+      { user: 'u', team: 't' },
+      { key: 'k' },
+      { user: '' },
+      null,
+    ]) {
+      assert.deepEqual(
+        problemsOf(() => parseScope(scope)),
+        [{ field: 'scope', message: "must be 'global', { user: id } or { team: id }" }],
+      );
     }
   });
 });
