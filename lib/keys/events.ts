@@ -43,7 +43,8 @@ export interface KeyEvents {
   'hold.lost': ShownUsageEvent;
   /** What a call consumed could not be charged, because the store was away for too long: it may be recorded by hand. */
   'usage.lost': ShownUsageEvent;
-  'store.down': { readonly store: string };
+  /** `reason` is what the store's driver said, in one line. */
+  'store.down': { readonly store: string; readonly reason: string };
   'store.up': { readonly store: string };
   'record.corrupt': { readonly scope: ScopeKind; readonly id: string };
 }

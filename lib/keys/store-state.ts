@@ -1,5 +1,6 @@
 import { type Circuit, createCircuit } from '../stores/circuit.ts';
 import type { WithDeadline } from '../stores/deadline.ts';
+import { failureReason } from '../stores/failure-reason.ts';
 import type { Logger } from '../stores/store.ts';
 import type { Events } from './events.ts';
 
@@ -28,19 +29,24 @@ export function createStoreState(options: StoreStateOptions): StoreState {
   const ledger = createCircuit({
     now,
     withDeadline,
-    onChange() {
+    onChange(error) {
       if (ledger.failingSinceMs() === null) onLedgerUp();
-      tell();
+      tell(error);
     },
   });
 
-  function tell(): void {
+  function tell(error?: unknown): void {
     const isFailing = records.failingSinceMs() !== null || ledger.failingSinceMs() !== null;
     if (isFailing === isDown) return;
     isDown = isFailing;
-    events.emit(isDown ? 'store.down' : 'store.up', { store: name });
-    if (isDown) logger.error(`The store "${name}" does not answer`);
-    else logger.warn(`The store "${name}" answers again`);
+    if (!isDown) {
+      events.emit('store.up', { store: name });
+      logger.warn(`The store "${name}" answers again`);
+      return;
+    }
+    const reason = failureReason(error);
+    events.emit('store.down', { store: name, reason });
+    logger.error(`The store "${name}" does not answer: ${reason}`);
   }
 
   return { records, ledger };

@@ -25,8 +25,8 @@ export interface Circuit {
 export interface CircuitOptions {
   readonly now: () => number;
   readonly withDeadline: WithDeadline;
-  /** Told when the first call of a series finds no answer, and when the next one does. */
-  readonly onChange: () => void;
+  /** Told when the first call of a series finds no answer, with its error, and when the next one does. */
+  readonly onChange: (error?: unknown) => void;
 }
 
 export function createCircuit({ now, withDeadline, onChange }: CircuitOptions): Circuit {
@@ -50,13 +50,13 @@ export function createCircuit({ now, withDeadline, onChange }: CircuitOptions): 
     onChange();
   }
 
-  function fail(): void {
+  function fail(error: unknown): void {
     failures += 1;
     const nowMs = now();
     nextProbeMs = nowMs + probeEveryMs;
     if (failingSince !== null) return;
     failingSince = nowMs;
-    onChange();
+    onChange(error);
   }
 
   async function watch<T>(answer: Promise<T>): Promise<T> {
@@ -67,7 +67,7 @@ export function createCircuit({ now, withDeadline, onChange }: CircuitOptions): 
       if (isNews(call)) succeed();
       return value;
     } catch (error) {
-      if (isNews(call)) fail();
+      if (isNews(call)) fail(error);
       throw error;
     }
   }

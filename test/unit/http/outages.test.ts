@@ -93,18 +93,21 @@ onEachExpress('While the store is down', (createApp) => {
 
     it('tells once that the store is down and once that it is up, and health() shows it', async () => {
       const { break: breakStore, mend, keys, outcomes, heard, clock, log } = await setUp();
+      const reasons: unknown[] = [];
+      keys.on('store.down', (event) => reasons.push(event));
       await outcomes(1);
       breakStore('fail');
       await outcomes(7);
       assert.deepEqual(await keys.health(), { store: { name: 'memory', state: 'down' } });
       assert.deepEqual(heard, ['store.down']);
+      assert.deepEqual(reasons, [{ store: 'memory', reason: 'connect ECONNREFUSED at admit' }]);
       mend();
       clock.advance(250);
       assert.deepEqual(await outcomes(2), [200, 200]);
       assert.deepEqual(await keys.health(), { store: { name: 'memory', state: 'up' } });
       assert.deepEqual(heard, ['store.down', 'store.up']);
       assert.deepEqual(log.lines, [
-        'error: The store "memory" does not answer',
+        'error: The store "memory" does not answer: connect ECONNREFUSED at admit',
         'warn: The store "memory" answers again',
       ]);
     });
