@@ -1,10 +1,10 @@
 import type { Request, RequestHandler, Response } from 'express';
-import { ForbiddenError, UnauthorizedError } from '../../errors.ts';
+import { UnauthorizedError } from '../../errors.ts';
 import type { Scope } from '../../limits/limit.ts';
 import type { Actor } from '../../stores/store.ts';
 import { asyncHandler } from '../async-handler.ts';
 import { type JsonObject, readBody } from './body.ts';
-import { type AdminAction, type Grant, isRole, type KeyScope, keyScope, mayDo } from './roles.ts';
+import { type AdminAction, forbiddenAction, type Grant, isRole, type KeyScope, keyScope, mayDo } from './roles.ts';
 
 /** What an action is about; `null`: no single thing. */
 export type AdminTarget = { readonly keyId: string } | { readonly policy: Exclude<Scope, { key: string }> } | null;
@@ -40,7 +40,7 @@ export function createAdminHandlers(authorize: Authorize) {
       const action = typeof actionOf === 'function' ? actionOf(req) : actionOf;
       const target = targetOf(req);
       const grant = checkGrant(await authorize(req, action, target));
-      if (!mayDo(grant, action)) throw new ForbiddenError();
+      if (!mayDo(grant, action)) throw forbiddenAction(grant, action);
       // Answers hold keys, money, or who may do what: nothing for a cache between.
       res.set('Cache-Control', 'no-store');
       const body = req.method === 'GET' || req.method === 'DELETE' ? {} : await readBody(req, res);

@@ -24,7 +24,7 @@ export function newKeyInput(body: JsonObject, grant: Grant, quotas: Quotas, nowM
     throw new InvalidRequestError([...problems, ...keyInputProblems(input, nowMs)]);
   }
   const refused = [...refusedPlaces(input, grant), ...refusedChoices(input, grant, quotas)];
-  if (refused.length > 0) throw forbiddenFields(refused);
+  if (refused.length > 0) throw forbiddenFields(grant, refused);
   // What the fields hold is checked by the service.
   return input as unknown as KeyInput;
 }

@@ -1,10 +1,10 @@
 import type { Request, Router } from 'express';
-import { ForbiddenError, InvalidRequestError, LlmKeysError } from '../../errors.ts';
+import { InvalidRequestError, LlmKeysError } from '../../errors.ts';
 import type { VirtualKeys } from '../../keys/virtual-keys.ts';
 import type { Scope } from '../../limits/limit.ts';
 import type { AdminHandlers } from './admin-call.ts';
 import { onlyMethods, sendVersioned } from './answers.ts';
-import { isPolicyInScope } from './roles.ts';
+import { forbiddenAction, isPolicyInScope } from './roles.ts';
 
 interface PolicyTarget {
   readonly policy: Exclude<Scope, { key: string }>;
@@ -12,15 +12,15 @@ interface PolicyTarget {
 
 /** Policies over users, teams and all; defaults and maximums for new keys. */
 export function addPolicyRoutes(router: Router, keys: VirtualKeys, admin: AdminHandlers): void {
-  const readPolicy = admin('policies.read', policyTarget, async ({ res, scope }, { policy }) => {
-    if (!isPolicyInScope(scope, policy)) throw new ForbiddenError();
+  const readPolicy = admin('policies.read', policyTarget, async ({ res, scope, grant }, { policy }) => {
+    if (!isPolicyInScope(scope, policy)) throw forbiddenAction(grant, 'policies.read', ' here');
     const found = await keys.getPolicy(policy);
-    if (found === undefined) throw new LlmKeysError('key_not_found', 404, 'No policy is set here');
+    if (found === undefined) throw new LlmKeysError('key_not_found', 404, 'No such policy');
     sendVersioned(res, found);
   });
 
-  const writePolicy = admin('policies.write', policyTarget, async ({ res, scope, body, actor }, { policy }) => {
-    if (!isPolicyInScope(scope, policy)) throw new ForbiddenError();
+  const writePolicy = admin('policies.write', policyTarget, async ({ res, scope, grant, body, actor }, { policy }) => {
+    if (!isPolicyInScope(scope, policy)) throw forbiddenAction(grant, 'policies.write', ' here');
     sendVersioned(res, await keys.setPolicy(policy, body, actor));
   });
 

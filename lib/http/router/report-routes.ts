@@ -1,11 +1,11 @@
 import type { Router } from 'express';
-import { ForbiddenError } from '../../errors.ts';
 import type { KeyListFilter, UsageSums, VirtualKeys } from '../../keys/virtual-keys.ts';
+import { usd } from '../../usage/money.ts';
 import type { AdminHandlers } from './admin-call.ts';
 import { onlyMethods } from './answers.ts';
 import { findVisible, keyTarget } from './key-routes.ts';
 import { alertsOf, auditOf, filterOf, pageOf, queryOf, usageOf } from './query.ts';
-import { isUnbounded } from './roles.ts';
+import { forbiddenAction, isUnbounded } from './roles.ts';
 
 /** What keys consumed, who changed them, and what to know of. */
 export function addReportRoutes(router: Router, keys: VirtualKeys, admin: AdminHandlers): void {
@@ -32,9 +32,9 @@ export function addReportRoutes(router: Router, keys: VirtualKeys, admin: AdminH
   const audit = admin(
     'audit.read',
     () => null,
-    async ({ req, res, scope }) => {
+    async ({ req, res, scope, grant }) => {
       // Rows don't tell whose key they are about, so who sees some keys only reads the rows of each.
-      if (!isUnbounded(scope)) throw new ForbiddenError();
+      if (!isUnbounded(scope)) throw forbiddenAction(grant, 'audit.read', ' for all keys');
       const query = queryOf(req);
       res.json(await keys.audit(auditOf(query), pageOf(query)));
     },
@@ -72,7 +72,10 @@ export function addReportRoutes(router: Router, keys: VirtualKeys, admin: AdminH
 }
 
 function averagePerRequest({ requests, totalTokens, costUsd }: UsageSums) {
-  return requests === 0 ? { tokens: 0, costUsd: 0 } : { tokens: totalTokens / requests, costUsd: costUsd / requests };
+  if (requests === 0) return { tokens: 0, costUsd: 0 };
+  // Sums may be more than an amount taken at once may be.
+  const costNanoUsd = Math.round((costUsd * 1e9) / requests);
+  return { tokens: totalTokens / requests, costUsd: usd(costNanoUsd) };
 }
 
 /** How many keys list each model, by name. */

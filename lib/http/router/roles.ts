@@ -100,6 +100,11 @@ export function mayDo({ role }: Grant, action: AdminAction): boolean {
   return actions === 'all' || actions.has(action);
 }
 
+/** What a caller is told whose role may not do the action at all, or not there. */
+export function forbiddenAction({ role }: Grant, action: AdminAction, where = ''): ForbiddenError {
+  return new ForbiddenError(`The role "${role}" may not do ${action}${where}`);
+}
+
 export function keyScope(grant: Grant): KeyScope {
   return roles[grant.role].scope(grant);
 }
@@ -138,12 +143,12 @@ export function approveEdit(grant: Grant, before: KeyFields, after: KeyFields): 
   const fields = edits === undefined ? [] : refusedFields(edits, before, after);
   if (!isAmong(scope.ownerIds, after.ownerId)) fields.push('ownerId');
   if (!isAmong(scope.teamIds, after.teamId)) fields.push('teamId');
-  if (fields.length > 0) throw forbiddenFields(fields);
+  if (fields.length > 0) throw forbiddenFields(grant, fields);
 }
 
-export function forbiddenFields(fields: readonly string[]): ForbiddenError {
+export function forbiddenFields({ role }: Grant, fields: readonly string[]): ForbiddenError {
   const details = [...new Set(fields)].map((field): Problem => ({ field, message: 'may not be set so by this role' }));
-  return new ForbiddenError(`This role may not set ${details.map(({ field }) => field).join(', ')} so`, {
+  return new ForbiddenError(`The role "${role}" may not set ${details.map(({ field }) => field).join(', ')} so`, {
     param: details[0]?.field,
     details,
   });

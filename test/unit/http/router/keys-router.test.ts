@@ -219,6 +219,17 @@ for (const [version, createApp] of [
       });
     });
 
+    it('tells a caller which role may not do what', async () => {
+      const { as } = setUp();
+      const told = async (answer: PromiseLike<request.Response>) => (await answer).body.error.message;
+      const input = { name: 'x', models: ['*'], teamId: 'red' };
+      assert.equal(await told(as(ada).post('/keys').send(input)), 'The role "user" may not set teamId so');
+      assert.equal(await told(as(ada).get('/keys/stats')), 'The role "user" may not do stats.read');
+      const policy = as(redManager).put('/keys/policies/team/blue').send({});
+      assert.equal(await told(policy), 'The role "manager" may not do policies.write here');
+      assert.equal(await told(as(admin).get('/keys/policies/team/blue')), 'No such policy');
+    });
+
     describe('GET /', () => {
       it('gives the newest twenty, and the rest by cursor or page', async () => {
         const { as, make } = setUp();
@@ -523,6 +534,9 @@ for (const [version, createApp] of [
           averagePerRequest: { tokens: 40, costUsd: 0.5 },
           budgetUsedPercent: 50,
         });
+        await keys.recordUsage({ ...used, id: 'three', costUsd: 0.1 });
+        const more = await as(ada).get(`/keys/${id}/usage?days=7`);
+        assert.deepEqual(more.body.averagePerRequest, { tokens: 40, costUsd: 0.366_666_667 });
         for (const query of ['days=0', 'days=366', 'groupBy=colour']) {
           assert.equal((await as(ada).get(`/keys/${id}/usage?${query}`)).status, 400);
         }
