@@ -1,4 +1,5 @@
 import express, { type Request, type RequestHandler, type Response } from 'express';
+import { internalsOf } from '../keys/internals.ts';
 import { refuseUnknownOptions } from '../options.ts';
 import { llmErrorHandler } from './error-handler.ts';
 import { findLlmRequest } from './llm-request.ts';
@@ -37,6 +38,7 @@ export function llmGuard(options: LlmGuardOptions): RequestHandler {
     ...recordUsageOptions,
     'json',
   ]);
+  internalsOf('llmGuard', options.keys);
   const { json, failWithError } = options;
   if (json !== undefined) refuseUnknownOptions('llmGuard: json', json, ['limit']);
   const parse = express.json({ limit: json?.limit ?? '20mb', type: ['application/json', 'application/*+json'] });

@@ -49,7 +49,21 @@ export function requireModelAccess(options: RequireModelAccessOptions = {}): Req
   const table = createRouteTable(options.routes);
   const endpointPath = endpoint === undefined ? undefined : readRequestPath(endpoint);
   if (endpoint !== undefined && (endpointPath === undefined || table.findByPath(endpointPath) === undefined)) {
-    throw new TypeError('requireModelAccess: endpoint must be in the route table, such as /v1/chat/completions');
+    throw new TypeError(
+      `requireModelAccess: endpoint must be in the route table, such as '/v1/chat/completions', not ${JSON.stringify(endpoint)}`,
+    );
+  }
+
+  let hasWarned = false;
+
+  /** Tells the developer, once, what the client is not told: that the route could be made known. */
+  function warnOfUnlisted({ service: { options } }: LlmRequest, method: string, path: string): void {
+    if (hasWarned) return;
+    hasWarned = true;
+    const shown = loggablePath(path, options.secretPrefix);
+    options.logger.warn(
+      `requireModelAccess: ${method} ${shown} is in no route table; say endpoint: '/v1/chat/completions', add routes, or unknownEndpoints: 'allow'`,
+    );
   }
 
   async function describe(req: Request): Promise<RequestDescription> {
@@ -62,14 +76,21 @@ export function requireModelAccess(options: RequireModelAccessOptions = {}): Req
     });
   }
 
-  function judge(llm: LlmRequest, description: RequestDescription): DescribedRoute | { readonly refusal: Refusal } {
+  function judge(
+    llm: LlmRequest,
+    description: RequestDescription,
+    method: string,
+  ): DescribedRoute | { readonly refusal: Refusal } {
     switch (description.kind) {
       case 'refused':
         return description;
       case 'unparsed':
         throw new TypeError('requireModelAccess: mount express.json() between requireApiKey and it');
       case 'unlisted':
-        if (unknownEndpoints === 'deny') return { refusal: { kind: 'endpoint', scope: null } };
+        if (unknownEndpoints === 'deny') {
+          warnOfUnlisted(llm, method, description.path);
+          return { refusal: { kind: 'endpoint', scope: null } };
+        }
         return judged(llm, unlistedRoute(description.path));
       case 'described':
         return judged(llm, description);
@@ -85,7 +106,7 @@ export function requireModelAccess(options: RequireModelAccessOptions = {}): Req
       return next();
     }
     llm.acted.add('requireModelAccess');
-    const outcome = judge(llm, await describe(req));
+    const outcome = judge(llm, await describe(req), req.method);
     if ('refusal' in outcome) {
       const path = endpointPath ?? readRequestPath(req.originalUrl);
       const dialect = dialectOf(path && table.findByPath(path)?.route, req.headers);
@@ -95,6 +116,21 @@ export function requireModelAccess(options: RequireModelAccessOptions = {}): Req
     llm.route = outcome;
     next();
   });
+}
+
+const maxPathLength = 200;
+const maxSegmentLength = 40;
+
+/** A path without what may be a key: paths of some proxies hold one. */
+function loggablePath(path: string, secretPrefix: string): string {
+  const prefix = secretPrefix.toLowerCase();
+  const segments = path.split('/').map((segment) => {
+    return segment.length > maxSegmentLength || segment.toLowerCase().includes(prefix) ? '…' : segment;
+  });
+  return segments
+    .join('/')
+    .replace(/[^\x21-\x7e…]/g, '?')
+    .slice(0, maxPathLength);
 }
 
 /** Writes the model that was judged into the body, where the body names none or another one. */

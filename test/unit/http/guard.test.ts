@@ -35,6 +35,19 @@ onEachExpress('llmGuard', (createApp) => {
     ]);
   });
 
+  it('speaks of itself where it is given no service', () => {
+    for (const keys of [undefined, {}]) {
+      assert.throws(() => llmGuard({ keys } as unknown as LlmGuardOptions), {
+        name: 'TypeError',
+        message: 'llmGuard: keys must be what createVirtualKeys() returned',
+      });
+    }
+    assert.throws(() => (llmGuard as () => unknown)(), {
+      name: 'TypeError',
+      message: 'llmGuard: options must be an object',
+    });
+  });
+
   it('parses nothing of strangers', async () => {
     const { keys } = await setUp();
     const bodies: unknown[] = [];

@@ -282,6 +282,19 @@ onEachExpress('requireModelAccess', (createApp) => {
     }
   });
 
+  it('tells the log once how an endpoint of the app is made known, and no secret in its path', async () => {
+    const { post, log, secret } = await setUp();
+    const answer = await post(`/own/${secret}/${'x'.repeat(41)}/a%20b/${'y/'.repeat(200)}`);
+    assert.deepEqual(answer.body.error.message, 'This endpoint is not available here.');
+    assert.deepEqual(outcome(await post('/other')), [403, 'endpoint_not_permitted', null]);
+    const [line = ''] = log.lines;
+    assert.equal(log.lines.length, 1);
+    const [, path = ''] = /^warn: requireModelAccess: POST (\S+) is in no route table; say endpoint: /.exec(line) ?? [];
+    assert.match(path, /^\/own\/…\/…\/a.{1,3}b\/y\/y\//);
+    assert.equal(path.length, 200);
+    assert.ok(line.endsWith("say endpoint: '/v1/chat/completions', add routes, or unknownEndpoints: 'allow'"));
+  });
+
   describe('GET /v1/models', () => {
     const models = ['gpt-4o*', 'my-own', 'gpt-4o'];
 
@@ -450,7 +463,10 @@ describe('requireModelAccess', () => {
       message: 'requireModelAccess: there is no option "unknownEndpoint"; did you mean "unknownEndpoints"?',
     });
     assert.throws(make({ unknownEndpoints: true }), { name: 'TypeError', message: /unknownEndpoints must be/ });
-    assert.throws(make({ endpoint: '/ask' }), { name: 'TypeError', message: /endpoint must be in the route table/ });
+    assert.throws(make({ endpoint: '/ask' }), {
+      name: 'TypeError',
+      message: /endpoint must be in the route table, .* not "\/ask"$/,
+    });
     assert.throws(make({ model: 5 }), { name: 'TypeError', message: /model must be/ });
     assert.throws(make({ model: '' }), { name: 'TypeError', message: /model must be/ });
   });
