@@ -3,7 +3,7 @@ import type { UsageSums } from '../../../lib/keys/virtual-keys.ts';
 import { memoryStore } from '../../../lib/stores/memory/memory-store.ts';
 import { priceBook } from '../../../lib/usage/pricing.ts';
 import { manualClock } from '../../support/clock.ts';
-import { admittedHold, call, createKey, storeWith, testService } from '../../support/service.ts';
+import { admittedHold, call, createKey, storeWith, testService, withoutNotices } from '../../support/service.ts';
 
 const dayMs = 86_400_000;
 
@@ -145,6 +145,18 @@ describe('createVirtualKeys: recordUsage', () => {
         ['2025-06-15', 1],
       ],
     );
+  });
+
+  it('charges the period that the budget has now, also in a process that heard nothing of its change', async () => {
+    const service = testService();
+    const { store, clock, keys } = service;
+    const late = testService({ store: withoutNotices(store), clock }).keys;
+    const { key } = await createKey(service, { maxBudget: 5, budgetDuration: 'weekly' });
+    await late.admit(call(key.id, { model: null, tokens: 0 }));
+    clock.advance(1000);
+    await keys.update(key.id, { budgetDuration: 'monthly' });
+    await late.recordUsage({ id: 'batch-1', keyId: key.id, costUsd: 4 });
+    assert.equal((await keys.get(key.id)).spend, 4);
   });
 
   it('tells of a model without a price, once', async () => {
