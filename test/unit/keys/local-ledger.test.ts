@@ -1,24 +1,11 @@
 import assert from 'node:assert/strict';
 import { createLastSeen } from '../../../lib/keys/last-seen.ts';
 import { createLocalLedger } from '../../../lib/keys/local-ledger.ts';
-import type { AdmissionPlan, Limits } from '../../../lib/limits/limit.ts';
+import { type AdmissionPlan, type Limits, noLimits } from '../../../lib/limits/limit.ts';
 import { createPlan } from '../../../lib/limits/plan.ts';
 import type { Hold } from '../../../lib/stores/store.ts';
 
 const nowMs = Date.UTC(2025, 5, 15, 12);
-const noLimits: Limits = {
-  rpmLimit: null,
-  tpmLimit: null,
-  rpdLimit: null,
-  tpdLimit: null,
-  maxParallelRequests: null,
-  maxTokensPerRequest: null,
-  maxBudgetNanoUsd: null,
-  softBudgetNanoUsd: null,
-  budgetDuration: null,
-  budgets: [],
-  modelLimits: [],
-};
 
 function planOf(limits: Partial<Limits>, atMs = nowMs): AdmissionPlan {
   const scope = { scopeId: 'key:1', revision: 7, limits: { ...noLimits, ...limits }, anchorMs: 0 } as const;
