@@ -76,6 +76,8 @@ export interface Change {
    * and fences its scope with it: requests judged under an older one are answered `stale`.
    */
   readonly fence: boolean;
+  /** `other`: the counters are another store's, which is yet to hear of the fence: a row of it is left, in the same act. */
+  readonly ledger?: 'other' | undefined;
   readonly carries: readonly BudgetCarry[];
 }
 
