@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto';
 import { AliasTakenError, OwnerKeyLimitError } from '../errors.ts';
 import type { Actor } from '../stores/store.ts';
 import { createAlias } from './alias.ts';
@@ -6,6 +5,7 @@ import { auditEntry } from './audit.ts';
 import { checkActor } from './change-options.ts';
 import { retrying } from './conflicts.ts';
 import type { KeyFields } from './key-fields.ts';
+import { mintKeyId } from './key-id.ts';
 import type { KeyInput } from './key-input.ts';
 import { parseKeyInput } from './key-schema.ts';
 import { applyDefaults, checkMaximums } from './quotas.ts';
@@ -24,7 +24,7 @@ export function createKeyCreation(context: ServiceContext) {
     const nowMs = now();
     const record: VirtualKeyRecord = {
       ...fields,
-      id: randomUUID(),
+      id: mintKeyId(fields),
       alias: createAlias(fields.name),
       secretHash: secrets.hash(secret),
       prefix: secrets.display(secret),
