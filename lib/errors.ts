@@ -12,6 +12,9 @@ export type ErrorCode =
   | 'payload_too_large'
   | 'unsupported_media_type'
   | 'store_unavailable'
+  | 'litellm_unavailable'
+  | 'litellm_refused'
+  | 'litellm_unexpected'
   | RefusalCode;
 
 /** Codes of refused LLM requests, as OpenAI clients read them in `error.code`. */
@@ -179,6 +182,36 @@ export class UnsupportedMediaTypeError extends LlmKeysError {
 export class StoreUnavailableError extends LlmKeysError {
   constructor(message = 'The store is unavailable', options?: ErrorOptions) {
     super('store_unavailable', 503, message, options);
+  }
+}
+
+/** What LiteLLM answered to a call that it did not carry out, as far as it answered. */
+export interface LiteLLMAnswer {
+  /** HTTP status; `null`: there was no answer. */
+  readonly status: number | null;
+  /** LiteLLM's own word, such as `budget_exceeded` or `not_found_error`. */
+  readonly type: string | null;
+  readonly param: string | null;
+  /** How long it wants to be left alone. */
+  readonly retryAfterMs: number | null;
+}
+
+/**
+ * 503 `litellm_unavailable`: LiteLLM gave no answer, or failed, and whether the call was carried out is not known.
+ * 502 `litellm_refused`: it answered that it does not do this. 502 `litellm_unexpected`: what answered is not LiteLLM, or a
+ * version that this package does not know.
+ */
+export class LiteLLMError extends LlmKeysError {
+  readonly answer: LiteLLMAnswer;
+
+  constructor(
+    code: 'litellm_unavailable' | 'litellm_refused' | 'litellm_unexpected',
+    message: string,
+    answer: LiteLLMAnswer = { status: null, type: null, param: null, retryAfterMs: null },
+    options?: ErrorOptions,
+  ) {
+    super(code, code === 'litellm_unavailable' ? 503 : 502, message, options);
+    this.answer = answer;
   }
 }
 

@@ -1,0 +1,132 @@
+import { LiteLLMError } from '../../errors.ts';
+import { refuseUnknownOptions } from '../../options.ts';
+import { createKeys, isNotFound, type LiteLLMKeys } from './keys.ts';
+import {
+  type LiteLLMModel,
+  type LiteLLMSpend,
+  type LiteLLMTeam,
+  type LiteLLMUser,
+  readReply,
+  replies,
+} from './replies.ts';
+import { createTransport } from './transport.ts';
+
+export interface LiteLLMClientOptions {
+  /** Where the proxy answers: `http://litellm:4000`, with its path prefix if it has one. */
+  readonly baseUrl: string;
+  /** Or the key of an admin. It is sent to `baseUrl`, and told nowhere. */
+  readonly masterKey: string;
+  /** For one attempt; there are up to three of what may be repeated. @defaultValue 10,000 */
+  readonly timeoutMs?: number | undefined;
+}
+
+export interface LiteLLMHealth {
+  /** Such as `1.109.1`; `null`: it does not say. */
+  readonly version: string | null;
+  readonly hasDatabase: boolean;
+  /** `null`: it does not say. */
+  readonly hasLicense: boolean | null;
+}
+
+/** LiteLLM's admin API, as far as keys need it. Every method throws LiteLLMError when the call was not carried out. */
+export interface LiteLLMClient {
+  readonly keys: LiteLLMKeys;
+  readonly teams: {
+    find(teamId: string): Promise<LiteLLMTeam | undefined>;
+    /** One that is there already stays as it is. */
+    create(team: { readonly team_id: string; readonly team_alias?: string }): Promise<void>;
+  };
+  readonly users: {
+    find(userId: string): Promise<LiteLLMUser | undefined>;
+    /** Without a key of its own. One that is there already stays as it is. */
+    create(user: { readonly user_id: string; readonly user_email?: string }): Promise<void>;
+  };
+  /** The models that the proxy serves. */
+  models(): Promise<readonly LiteLLMModel[]>;
+  /** The calls that a key paid for, of the last days that LiteLLM keeps. */
+  spendLogs(token: string): Promise<readonly LiteLLMSpend[]>;
+  /** @throws LiteLLMError saying whether the URL, the key or the database is what is wrong */
+  health(): Promise<LiteLLMHealth>;
+}
+
+/**
+ * A client of the admin API of a LiteLLM proxy. Reads and what may safely be done twice are tried up to three times, with
+ * growing pauses or the one that LiteLLM asks for; after five failures in a row it is left alone for 30 seconds.
+ *
+ * @throws TypeError for an unknown option, a URL that is none, or an empty key
+ */
+export function createLiteLLMClient(options: LiteLLMClientOptions): LiteLLMClient {
+  const { baseUrl, masterKey, timeoutMs } = checkOptions(options);
+  const send = createTransport({ baseUrl, masterKey, timeoutMs });
+
+  async function read<T>(path: string, schema: Parameters<typeof readReply<T>>[0], query = {}): Promise<T> {
+    const { body } = await send({ method: 'GET', path, query, isRepeatable: true });
+    return readReply(schema, path, body);
+  }
+
+  /** What is there; `undefined` for what LiteLLM answers 404. */
+  async function findBy<T>(reading: Promise<T>): Promise<T | undefined> {
+    try {
+      return await reading;
+    } catch (error) {
+      if (isNotFound(error)) return undefined;
+      throw error;
+    }
+  }
+
+  /** Adds what is not there yet, also where another process does the same. */
+  async function add(path: string, body: unknown, find: () => Promise<unknown>): Promise<void> {
+    try {
+      await send({ method: 'POST', path, body, isRepeatable: true });
+    } catch (error) {
+      const isRefused = error instanceof LiteLLMError && error.code === 'litellm_refused';
+      if (!isRefused || (await find()) === undefined) throw error;
+    }
+  }
+
+  const teams: LiteLLMClient['teams'] = {
+    find: async (team_id) => (await findBy(read('/team/info', replies.teamInfo, { team_id })))?.team_info,
+    create: (team) => add('/team/new', team, () => teams.find(team.team_id)),
+  };
+  const users: LiteLLMClient['users'] = {
+    find: async (user_id) => (await findBy(read('/user/info', replies.userInfo, { user_id })))?.user_info,
+    create: (user) => add('/user/new', { ...user, auto_create_key: false }, () => users.find(user.user_id)),
+  };
+
+  return {
+    keys: createKeys(send),
+    teams,
+    users,
+    models: async () => (await read('/model/info', replies.models)).data,
+    spendLogs: (token) => read('/spend/logs', replies.spendLog, { api_key: token }),
+
+    async health() {
+      const open = await read('/health/readiness', replies.readiness);
+      // The version moved to a page for admins; an older proxy knows no such page.
+      const details = await findBy(read('/health/readiness/details', replies.readiness));
+      const license = await findBy(read('/health/license', replies.license));
+      return {
+        version: details?.litellm_version ?? open.litellm_version,
+        hasDatabase: (details?.db ?? open.db) === 'connected',
+        hasLicense: license?.has_license ?? null,
+      };
+    },
+  };
+}
+
+function checkOptions(options: LiteLLMClientOptions): { baseUrl: URL; masterKey: string; timeoutMs: number } {
+  const where = 'createLiteLLMClient';
+  refuseUnknownOptions(where, options, ['baseUrl', 'masterKey', 'timeoutMs']);
+  const { baseUrl, masterKey, timeoutMs = 10_000 } = options;
+  const url = typeof baseUrl === 'string' && URL.canParse(baseUrl) ? new URL(baseUrl) : undefined;
+  if (url === undefined || !/^https?:$/.test(url.protocol) || url.username || url.password || url.search || url.hash) {
+    throw new TypeError(`${where}: baseUrl must be an http or https URL without credentials, query or fragment`);
+  }
+  if (typeof masterKey !== 'string' || !/^[\x21-\x7e]+$/.test(masterKey)) {
+    throw new TypeError(`${where}: masterKey must be printable characters without spaces`);
+  }
+  if (!Number.isSafeInteger(timeoutMs) || timeoutMs < 1 || timeoutMs > 600_000) {
+    throw new TypeError(`${where}: timeoutMs must be a whole number from 1 to 600,000`);
+  }
+  return { baseUrl: url, masterKey, timeoutMs };
+}
