@@ -1,0 +1,192 @@
+// Made of migrations/*.sql by scripts/embed-files.mjs.
+export const migrationFiles = {
+  '0001-records': `-- Keys, policies and their history. Times are epoch milliseconds, by the clock of the database.
+-- Texts that lists are ordered by or cursors hold sort by their bytes, whatever the locale.
+
+create table keys (
+  id text collate "C" primary key,
+  name text not null,
+  alias text collate "C" not null,
+  owner_id text collate "C",
+  team_id text collate "C",
+  prefix text not null,
+  secret_hash text collate "C" not null,
+  previous_secret_hash text collate "C",
+  previous_secret_ends_at_ms bigint,
+  tags text[] not null,
+  settings jsonb not null,
+  metadata json not null,
+  search_text text not null,
+  expires_at_ms bigint,
+  disabled_at_ms bigint,
+  revoked_at_ms bigint,
+  revoked_reason text,
+  version bigint not null,
+  revision bigint not null,
+  created_at_ms bigint not null,
+  updated_at_ms bigint not null,
+  last_used_at_ms bigint,
+  constraint keys_alias_key unique (alias),
+  constraint keys_secret_hash_key unique (secret_hash)
+) with (fillfactor = 90);
+
+create unique index keys_previous_secret_hash_key on keys (previous_secret_hash) where previous_secret_hash is not null;
+create index keys_by_creation on keys (created_at_ms, id);
+create index keys_by_owner on keys (owner_id, created_at_ms, id);
+create index keys_by_team on keys (team_id, created_at_ms, id);
+create index keys_by_status on keys (revoked_at_ms, disabled_at_ms, expires_at_ms);
+create index keys_by_tag on keys using gin (tags);
+
+comment on table keys is 'Virtual keys. A status is never stored: revoked before disabled before expired before active.';
+comment on column keys.alias is 'Unique: the sanitised name and 8 hex digits.';
+comment on column keys.secret_hash is 'What the secret hashes to; the secret itself is stored nowhere.';
+comment on column keys.previous_secret_hash is 'Of the secret before the last rotation, while its grace lasts.';
+comment on column keys.settings is 'Limits, permissions, endpoints and addresses. Money is in nano-dollars (10^-9 USD).';
+comment on column keys.metadata is 'JSON of the operator, kept to the letter.';
+comment on column keys.search_text is 'Name and alias in lower case, for lists that are searched.';
+comment on column keys.version is 'Counts every change.';
+comment on column keys.revision is 'Rises with changes that matter for admission, and fences requests judged before.';
+
+create table key_models (
+  key_id text collate "C" not null references keys (id) on delete cascade,
+  position integer not null,
+  model text collate "C" not null,
+  primary key (key_id, position)
+);
+
+create index key_models_by_model on key_models (model, key_id);
+
+comment on table key_models is 'The models that a key may use: exact names, prefix* or *. No row: no model.';
+
+create table policies (
+  scope_id text collate "C" primary key,
+  models text[],
+  settings jsonb not null,
+  version bigint not null,
+  revision bigint not null,
+  created_at_ms bigint not null,
+  updated_at_ms bigint not null
+);
+
+comment on table policies is 'What a user, a team or everybody may use; it narrows the keys under it.';
+comment on column policies.scope_id is 'user:<id>, team:<id> or global.';
+comment on column policies.models is 'Null: does not narrow. Empty: no model.';
+
+create table defaults (
+  is_only boolean primary key default true check (is_only),
+  defaults json not null,
+  maximums json not null,
+  version bigint not null
+);
+
+comment on table defaults is 'Defaults and maximums of new keys: one row.';
+
+create table audit (
+  sequence bigint generated always as identity primary key,
+  id text collate "C" not null,
+  target text collate "C" not null,
+  action text collate "C" not null,
+  actor json not null,
+  before json,
+  after json,
+  reason json,
+  at_ms bigint not null
+);
+
+create index audit_by_target on audit (target, sequence);
+create index audit_by_action on audit (action, sequence);
+
+comment on table audit is 'Who changed what. Neither side of a change holds a secret or a hash.';
+comment on column audit.target is 'key:<id>, user:<id>, team:<id>, global or defaults.';
+
+create table alerts (
+  id text collate "C" primary key,
+  type text collate "C" not null,
+  scope_id text collate "C" not null,
+  owner_id text collate "C",
+  team_id text collate "C",
+  key_id text collate "C" not null,
+  model text,
+  budget json,
+  at_ms bigint not null
+);
+
+create index alerts_by_time on alerts (at_ms, id);
+create index alerts_by_type on alerts (type, at_ms, id);
+create index alerts_by_scope on alerts (scope_id, at_ms, id);
+create index alerts_by_owner on alerts (owner_id, at_ms, id);
+create index alerts_by_team on alerts (team_id, at_ms, id);
+
+comment on table alerts is 'What an operator should know of. The id is made of what the alert is about, so each is told once.';
+
+create sequence outbox_sequence;
+
+create table outbox (
+  key_id text collate "C" primary key,
+  id text collate "C" not null,
+  sequence bigint not null,
+  revision bigint not null,
+  at_ms bigint not null
+);
+
+create index outbox_by_sequence on outbox (sequence);
+
+comment on table outbox is 'Keys that a mirror has yet to hear of: one row a key, with its latest revision.';
+
+create table fences (
+  sequence bigint generated always as identity primary key,
+  scope_id text collate "C" not null,
+  revision bigint not null,
+  is_new boolean not null,
+  is_closed boolean not null,
+  carries json not null
+);
+
+comment on table fences is 'Changes that the counters of another store have yet to hear of.';
+
+create table archive_mark (
+  is_only boolean primary key default true check (is_only),
+  cursor text not null
+);
+
+comment on table archive_mark is 'Up to where the usage of another store is kept here: one row, or none.';
+
+create table changes (
+  sequence bigint generated always as identity primary key,
+  transaction_id xid8 not null default pg_current_xact_id(),
+  scope_id text collate "C" not null,
+  revision bigint not null,
+  at timestamptz not null default clock_timestamp()
+);
+
+create index changes_by_transaction on changes (transaction_id);
+
+comment on table changes is 'Changes of the last hour, for processes that poll for them.';
+
+create view api_keys_with_models as
+select
+  k.id,
+  k.name,
+  k.alias,
+  k.owner_id,
+  k.team_id,
+  k.prefix,
+  case
+    when k.revoked_at_ms is not null then 'revoked'
+    when k.disabled_at_ms is not null then 'disabled'
+    when k.expires_at_ms <= extract(epoch from now()) * 1000 then 'expired'
+    else 'active'
+  end as status,
+  array(select m.model from key_models m where m.key_id = k.id order by m.position) as models,
+  k.tags,
+  k.settings,
+  k.metadata,
+  to_timestamp(k.expires_at_ms / 1000.0) as expires_at,
+  to_timestamp(k.created_at_ms / 1000.0) as created_at,
+  to_timestamp(k.updated_at_ms / 1000.0) as updated_at,
+  to_timestamp(k.last_used_at_ms / 1000.0) as last_used_at
+from keys k;
+
+comment on view api_keys_with_models is 'Each key with its status now and all its models, for reports.';
+`,
+};
