@@ -122,7 +122,8 @@ export const replies = {
     info: key.append({ status: textOrNull }),
   }).required(),
   keyPage: Joi.object<LiteLLMKeyPage>({
-    keys: Joi.array().items(key).required(),
+    // A required item would refuse the empty page.
+    keys: Joi.array().items(key.optional()).required(),
     total_count: count,
     current_page: count,
     total_pages: count,
