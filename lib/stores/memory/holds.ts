@@ -1,54 +1,8 @@
 import { createGenerations } from '../../generations.ts';
-import type { Take } from '../../limits/limit.ts';
-import type { UsageEvent } from '../../usage/usage.ts';
-import type { AdmitRequest, Amounts, Hold } from '../store.ts';
-import { createLeases, type Leased } from './leases.ts';
+import { type EndedHold, type Holds, type OpenHold, wasAbandoned } from '../../ledger/holds.ts';
+import { createLeases } from './leases.ts';
 
 const hourMs = 3_600_000;
-
-/** One call under a hold, from its admission on. */
-export interface Call {
-  readonly hold: Hold;
-  readonly requested: Amounts;
-  readonly outputTokens: number | null;
-  /** As the verdict told it: a repeated admission is told the same. */
-  readonly remaining: readonly number[];
-  readonly onAbandoned: AdmitRequest['onAbandoned'];
-  /** `replaced`: another call took its place, and it holds nothing but the slot. */
-  state: 'open' | 'replaced' | 'ended' | 'abandoned';
-  /** The usage record's line, once there is one. */
-  event: UsageEvent | null;
-}
-
-/** A hold with all of its calls, until the last of them has ended. */
-export interface OpenHold extends Leased {
-  readonly holdId: string;
-  /** Among them the slots, which are given back with the last call. */
-  readonly takes: readonly Take[];
-  readonly calls: Map<string, Call>;
-}
-
-/** What is remembered of a hold that has ended. */
-export type EndedHold =
-  /** Every call of it was settled or cancelled. */
-  | 'ended'
-  /** Its lease ended it: calls that were open then may still be settled. */
-  | ReadonlyMap<string, Call>
-  /** The ledger did not know it; these calls of it have been charged. */
-  | Set<string>;
-
-/** Open holds by id and by the end of their lease, and the ones that have ended, for at least an hour. */
-export interface Holds {
-  find(holdId: string): OpenHold | undefined;
-  open(hold: OpenHold, nowMs: number): void;
-  renew(hold: OpenHold, nowMs: number): void;
-  /** The hold whose lease ended first, if any has. */
-  expired(nowMs: number): OpenHold | undefined;
-  end(hold: OpenHold, nowMs: number): void;
-  /** `undefined`: nothing is remembered of this id. */
-  findEnded(holdId: string): EndedHold | undefined;
-  rememberEnded(holdId: string, ended: EndedHold, nowMs: number): void;
-}
 
 export function createHolds(maxEnded: number): Holds {
   const open = new Map<string, OpenHold>();
@@ -68,15 +22,10 @@ export function createHolds(maxEnded: number): Holds {
     end(hold, nowMs) {
       open.delete(hold.holdId);
       leases.end(hold);
-      if (wasAbandoned(hold)) abandoned.set(hold.holdId, hold.calls, nowMs);
+      if (wasAbandoned(hold.calls)) abandoned.set(hold.holdId, hold.calls, nowMs);
       else ended.set(hold.holdId, 'ended', nowMs);
     },
     findEnded: (holdId) => abandoned.get(holdId) ?? ended.get(holdId),
     rememberEnded: (holdId, value, nowMs) => ended.set(holdId, value, nowMs),
   };
-}
-
-function wasAbandoned({ calls }: OpenHold): boolean {
-  for (const { state } of calls.values()) if (state === 'abandoned') return true;
-  return false;
 }

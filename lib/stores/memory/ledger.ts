@@ -1,5 +1,9 @@
+import { randomUUID } from 'node:crypto';
 import { createGenerations } from '../../generations.ts';
-import { findBudget, openBudget } from '../../limits/counters.ts';
+import { createAccounting } from '../../ledger/accounting.ts';
+import { createAdmitting } from '../../ledger/admitting.ts';
+import { createCounting } from '../../ledger/counting.ts';
+import { createEnding } from '../../ledger/ending.ts';
 import type { ScopeId } from '../../limits/limit.ts';
 import type {
   AdmitRequest,
@@ -12,18 +16,14 @@ import type {
   SettleResult,
   StoreNotice,
 } from '../store.ts';
-import { createAdmitting } from './admitting.ts';
-import { chargedBudget, createCounting } from './counting.ts';
-import { createEnding } from './ending.ts';
-import { adjustmentEvent } from './events.ts';
 import { createHolds } from './holds.ts';
-import type { Scopes } from './scopes.ts';
+import type { MemoryScopes } from './scopes.ts';
 import type { UsageLog } from './usage-log.ts';
 
 const dayMs = 86_400_000;
 
 export interface MemoryLedgerOptions {
-  readonly scopes: Scopes;
+  readonly scopes: MemoryScopes;
   readonly usageLog: UsageLog;
   readonly now: () => number;
   readonly notify: (notice: StoreNotice) => void;
@@ -48,9 +48,17 @@ export function createLedger(options: MemoryLedgerOptions): MemoryLedger {
   const { scopes, usageLog, now, notify, maxEndedHolds } = options;
   const holds = createHolds(maxEndedHolds);
   const counting = createCounting(scopes, notify);
-  const admitting = createAdmitting(counting, holds);
-  const ending = createEnding({ counting, holds, usageLog, notify });
+  const nonces = createGenerations<string>({ maxSize: 10_000, retentionMs: dayMs });
+  const admitting = createAdmitting({ counting, holds, nonces: { draw: drawNonce } });
+  const ending = createEnding({ counting, holds, usage: usageLog, notify });
+  const accounting = createAccounting(scopes, usageLog);
   const applied = createGenerations<true>({ maxSize: maxEndedHolds, retentionMs: dayMs });
+
+  function drawNonce(scopeId: ScopeId, nowMs: number): string {
+    const nonce = nonces.get(scopeId) ?? randomUUID();
+    nonces.set(scopeId, nonce, nowMs);
+    return nonce;
+  }
 
   /** Whoever comes in finds no slot taken by a hold whose lease is over. */
   function present(): number {
@@ -66,7 +74,6 @@ export function createLedger(options: MemoryLedgerOptions): MemoryLedger {
     cancel: (hold) => ending.cancel(hold, now()),
     sweep: (limit) => ending.endExpired(now(), limit),
     balance: (scopeId) => counting.balance(scopeId, now()),
-    seed: (...seed) => admitting.seed(seed, now()),
 
     renew(hold) {
       const nowMs = present();
@@ -76,22 +83,17 @@ export function createLedger(options: MemoryLedgerOptions): MemoryLedger {
       return { state: 'renewed' };
     },
 
-    adjust({ id, scopeId, budgets, subject }) {
+    seed(scopeId, nonce, revision, openings) {
+      if (scopes.find(scopeId) !== undefined || nonces.get(scopeId) !== nonce) return { state: 'superseded' };
+      scopes.fence(scopeId, revision, openings, now());
+      return { state: 'seeded' };
+    },
+
+    adjust(adjustment) {
       const nowMs = now();
-      if (applied.get(id)) return { state: 'already', adjustedNanoUsd: 0 };
-      applied.set(id, true, nowMs);
-      const counters = scopes.find(scopeId);
-      const adjusted = budgets.map(({ budgetId, periodStartMs }) => {
-        const budget = counters && findBudget(counters, budgetId, periodStartMs);
-        const spent = budget?.spentNanoUsd ?? 0;
-        if (budget !== undefined) budget.spentNanoUsd = 0;
-        return spent;
-      });
-      const adjustedNanoUsd = adjusted[0] ?? 0;
-      if (adjustedNanoUsd !== 0) {
-        usageLog.append(adjustmentEvent(id, subject, -adjustedNanoUsd, nowMs));
-      }
-      return { state: 'adjusted', adjustedNanoUsd };
+      if (applied.get(adjustment.id)) return { state: 'already', adjustedNanoUsd: 0 };
+      applied.set(adjustment.id, true, nowMs);
+      return { state: 'adjusted', adjustedNanoUsd: accounting.adjust(adjustment, nowMs) };
     },
 
     record(event, plan) {
@@ -99,15 +101,7 @@ export function createLedger(options: MemoryLedgerOptions): MemoryLedger {
       if (applied.get(name)) return { state: 'already', charged: [] };
       const nowMs = now();
       applied.set(name, true, nowMs);
-      const charged = plan.limits.flatMap((limit) => {
-        const counters = scopes.find(limit.scopeId);
-        if (limit.measure !== 'budget' || counters === undefined || event.costNanoUsd === 0) return [];
-        const budget = openBudget(counters, limit.id, limit, nowMs);
-        budget.spentNanoUsd += event.costNanoUsd;
-        return [chargedBudget(counters, budget)];
-      });
-      usageLog.append(event);
-      return { state: 'recorded', charged };
+      return { state: 'recorded', charged: accounting.record(event, plan, nowMs) };
     },
   };
 }

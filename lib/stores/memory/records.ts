@@ -14,10 +14,10 @@ import type {
   StoreNotice,
   UpdateOutcome,
 } from '../store.ts';
-import type { Scopes } from './scopes.ts';
+import type { MemoryScopes } from './scopes.ts';
 
 export interface MemoryRecordsOptions {
-  readonly scopes: Scopes;
+  readonly scopes: MemoryScopes;
   readonly now: () => number;
   readonly notify: (notice: StoreNotice) => void;
   readonly maxAuditRows: number;

@@ -1,3 +1,4 @@
+import type { Scopes } from '../../ledger/places.ts';
 import {
   carryBudget,
   createCounters,
@@ -6,7 +7,6 @@ import {
   type ScopeCounters,
 } from '../../limits/counters.ts';
 import type { ScopeId } from '../../limits/limit.ts';
-import type { BudgetCarry } from '../store.ts';
 
 const dayMs = 86_400_000;
 
@@ -14,15 +14,12 @@ const dayMs = 86_400_000;
 const retentionMs = dayMs;
 
 /** The counters of every known scope. */
-export interface Scopes {
-  find(scopeId: ScopeId): ScopeCounters | undefined;
-  /** Makes the scope known, if it is not, and fences it with the revision; budgets carry over in the same act. */
-  fence(scopeId: ScopeId, revision: number, carries: readonly BudgetCarry[], nowMs: number): void;
+export interface MemoryScopes extends Scopes {
   /** Admits nothing under the scope any more; it is forgotten when nothing can settle there any longer. */
   close(scopeId: ScopeId, revision: number, nowMs: number): void;
 }
 
-export function createScopes(): Scopes {
+export function createScopes(): MemoryScopes {
   const scopes = new Map<ScopeId, ScopeCounters>();
   const closed: { scopeId: ScopeId; atMs: number }[] = [];
 

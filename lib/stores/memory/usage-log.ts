@@ -1,3 +1,4 @@
+import type { UsageLines } from '../../ledger/places.ts';
 import type { UsageDimension, UsageEvent, UsageQuery, UsageRow } from '../../usage/usage.ts';
 import type { UsageEventPage } from '../store.ts';
 
@@ -29,10 +30,7 @@ type Sums = Pick<
 >;
 
 /** The usage record: the latest events one by one, and sums by the hour of all that are not too old. */
-export interface UsageLog {
-  append(event: UsageEvent): UsageEvent;
-  /** The line of the same (hold, call) is now this one. */
-  replace(earlier: UsageEvent, event: UsageEvent): UsageEvent;
+export interface UsageLog extends UsageLines {
   query(query: UsageQuery): readonly UsageRow[];
   read(after: string | null, limit: number): UsageEventPage;
 }

@@ -1,8 +1,8 @@
-import type { Hold, SettleRequest, SettleResult, StoreNotice } from '../store.ts';
+import type { Hold, SettleRequest, SettleResult, StoreNotice } from '../stores/store.ts';
 import { type Counting, charge, uncounted } from './counting.ts';
-import { abandonedEvent, settledEvent } from './events.ts';
 import type { Call, Holds, OpenHold } from './holds.ts';
-import type { UsageLog } from './usage-log.ts';
+import type { UsageLines } from './places.ts';
+import { abandonedEvent, settledEvent } from './usage-lines.ts';
 
 /** Ends calls, each exactly once: by a settlement, a cancellation, or the end of the lease. */
 export interface Ending {
@@ -15,11 +15,11 @@ export interface Ending {
 export interface EndingOptions {
   readonly counting: Counting;
   readonly holds: Holds;
-  readonly usageLog: UsageLog;
+  readonly usage: UsageLines;
   readonly notify: (notice: StoreNotice) => void;
 }
 
-export function createEnding({ counting, holds, usageLog, notify }: EndingOptions): Ending {
+export function createEnding({ counting, holds, usage, notify }: EndingOptions): Ending {
   const { scopes, correctAll } = counting;
 
   function closeCall(hold: OpenHold, call: Call, nowMs: number): void {
@@ -43,7 +43,7 @@ export function createEnding({ counting, holds, usageLog, notify }: EndingOption
       call.state = 'abandoned';
       const spentNanoUsd = call.onAbandoned === 'charge' ? call.hold.amounts.costNanoUsd : 0;
       const charged = correctAll(call.hold, { ...uncounted(call.hold), spentNanoUsd }, nowMs);
-      call.event = usageLog.append(abandonedEvent(call.hold, spentNanoUsd));
+      call.event = usage.append(abandonedEvent(call.hold, spentNanoUsd));
       notify({ type: 'abandoned', event: call.event, charged });
     }
     endHold(hold, nowMs);
@@ -55,7 +55,7 @@ export function createEnding({ counting, holds, usageLog, notify }: EndingOption
     const correction = charge(request, { countedTokens: 0, chargedNanoUsd, heldNanoUsd: 0 });
     const charged = correctAll(call.hold, correction, nowMs);
     call.state = 'ended';
-    call.event = call.event === null ? usageLog.append(event) : usageLog.replace(call.event, event);
+    call.event = call.event === null ? usage.append(event) : usage.replace(call.event, event);
     return { state: 'late', event: call.event, charged };
   }
 
@@ -63,14 +63,14 @@ export function createEnding({ counting, holds, usageLog, notify }: EndingOption
     const charged = call.event?.costNanoUsd ?? 0;
     correctAll(call.hold, { ...uncounted(call.hold), countedTokens: 0, heldNanoUsd: 0, spentNanoUsd: -charged }, nowMs);
     call.state = 'ended';
-    if (call.event !== null) call.event = usageLog.replace(call.event, { ...call.event, costNanoUsd: 0 });
+    if (call.event !== null) call.event = usage.replace(call.event, { ...call.event, costNanoUsd: 0 });
     return { state: 'cancelled' };
   }
 
   function settleLost(request: SettleRequest, nowMs: number): SettleResult {
     const { hold } = request;
     const charged = correctAll(hold, charge(request, { countedTokens: 0, chargedNanoUsd: 0, heldNanoUsd: 0 }), nowMs);
-    const event = usageLog.append({ ...settledEvent(hold, request), source: 'lost_hold' });
+    const event = usage.append({ ...settledEvent(hold, request), source: 'lost_hold' });
     return { state: 'lost_hold', event, charged };
   }
 
@@ -88,7 +88,7 @@ export function createEnding({ counting, holds, usageLog, notify }: EndingOption
         const { tokens, costNanoUsd } = call.hold.amounts;
         const counted = { countedTokens: tokens, chargedNanoUsd: 0, heldNanoUsd: costNanoUsd };
         const charged = correctAll(call.hold, charge(request, counted, call.hold.atMs), nowMs);
-        call.event = usageLog.append(settledEvent(call.hold, request));
+        call.event = usage.append(settledEvent(call.hold, request));
         closeCall(open, call, nowMs);
         return { state: 'settled', event: call.event, charged };
       }

@@ -1,8 +1,8 @@
-import { type BudgetCounter, type Correction, correct, type ScopeCounters } from '../../limits/counters.ts';
-import type { ScopeId } from '../../limits/limit.ts';
-import { rollWindow } from '../../limits/window.ts';
-import type { ChargedBudget, Hold, ScopeBalance, SettleRequest, StoreNotice } from '../store.ts';
-import type { Scopes } from './scopes.ts';
+import { type BudgetCounter, type Correction, correct, type ScopeCounters } from '../limits/counters.ts';
+import type { ScopeId } from '../limits/limit.ts';
+import { rollWindow } from '../limits/window.ts';
+import type { ChargedBudget, Hold, ScopeBalance, SettleRequest, StoreNotice } from '../stores/store.ts';
+import type { Scopes } from './places.ts';
 
 /** The counters of all scopes, as calls change them. */
 export interface Counting {

@@ -1,25 +1,28 @@
-import { randomUUID } from 'node:crypto';
-import { createGenerations } from '../../generations.ts';
-import { returnable } from '../../limits/counters.ts';
-import { type Claim, type Decision, decide, take } from '../../limits/decide.ts';
-import type { AdmissionPlan, Take } from '../../limits/limit.ts';
-import type { AdmitRequest, AdmitVerdict, ExtendRequest, Hold, Ledger } from '../store.ts';
+import { returnable } from '../limits/counters.ts';
+import { type Claim, type Decision, decide, take } from '../limits/decide.ts';
+import type { AdmissionPlan, Take } from '../limits/limit.ts';
+import type { AdmitRequest, AdmitVerdict, ExtendRequest, Hold } from '../stores/store.ts';
 import { type Counting, uncounted } from './counting.ts';
 import type { Call, Holds } from './holds.ts';
+import type { Nonces } from './places.ts';
 
 /** An admission that was minted longer ago could be a repetition of one whose end is forgotten. */
 const oldestAdmissionMs = 5 * 60_000;
-const dayMs = 86_400_000;
 
 /** Lets calls in, or says why not. */
 export interface Admitting {
   admit(request: AdmitRequest, nowMs: number): AdmitVerdict;
   extend(request: ExtendRequest, nowMs: number): AdmitVerdict;
-  seed(seed: Parameters<Ledger['seed']>, nowMs: number): Awaited<ReturnType<Ledger['seed']>>;
 }
 
-export function createAdmitting({ scopes, roll, correctAll, onClockJump }: Counting, holds: Holds): Admitting {
-  const nonces = createGenerations<string>({ maxSize: 10_000, retentionMs: dayMs });
+export interface AdmittingOptions {
+  readonly counting: Counting;
+  readonly holds: Holds;
+  readonly nonces: Nonces;
+}
+
+export function createAdmitting({ counting, holds, nonces }: AdmittingOptions): Admitting {
+  const { scopes, roll, correctAll, onClockJump } = counting;
 
   /** Admits a call into a hold that is open, or is about to be. */
   function place(
@@ -81,11 +84,7 @@ export function createAdmitting({ scopes, roll, correctAll, onClockJump }: Count
 
   function refusal(decision: Exclude<Decision, { outcome: 'fits' }>, nowMs: number): AdmitVerdict {
     if (decision.outcome !== 'unseeded') return decision;
-    const unseeded = decision.scopeIds.map((scopeId) => {
-      const nonce = nonces.get(scopeId) ?? randomUUID();
-      nonces.set(scopeId, nonce, nowMs);
-      return { scopeId, nonce };
-    });
+    const unseeded = decision.scopeIds.map((scopeId) => ({ scopeId, nonce: nonces.draw(scopeId, nowMs) }));
     return { outcome: 'unseeded', scopes: unseeded };
   }
 
@@ -134,12 +133,6 @@ export function createAdmitting({ scopes, roll, correctAll, onClockJump }: Count
       const { verdict, call } = place(request, { holdId, callId, leaseMs, slots: 0, replaces }, nowMs);
       if (call !== undefined) hold.calls.set(callId, call);
       return verdict;
-    },
-
-    seed([scopeId, nonce, revision, openings], nowMs) {
-      if (scopes.find(scopeId) !== undefined || nonces.get(scopeId) !== nonce) return { state: 'superseded' };
-      scopes.fence(scopeId, revision, openings, nowMs);
-      return { state: 'seeded' };
     },
   };
 }

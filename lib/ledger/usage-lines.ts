@@ -1,5 +1,5 @@
-import { noTokens, type UsageEvent, type UsageSubject } from '../../usage/usage.ts';
-import type { Hold, SettleRequest } from '../store.ts';
+import type { Hold, SettleRequest } from '../stores/store.ts';
+import { noTokens, type UsageEvent, type UsageSubject } from '../usage/usage.ts';
 
 // Written out: objects of this size that are spread from others cost more than all the deciding.
 export function settledEvent(hold: Hold, { usage, costNanoUsd, source, model }: SettleRequest): UsageEvent {
