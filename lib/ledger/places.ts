@@ -1,12 +1,10 @@
 import type { ScopeCounters } from '../limits/counters.ts';
-import type { BudgetCarry, ScopeId } from '../limits/limit.ts';
+import type { ScopeId } from '../limits/limit.ts';
 import type { UsageEvent } from '../usage/usage.ts';
 
 /** The counters of the scopes that an act may touch. */
 export interface Scopes {
   find(scopeId: ScopeId): ScopeCounters | undefined;
-  /** Makes the scope known, if it is not, and fences it with the revision; budgets carry over in the same act. */
-  fence(scopeId: ScopeId, revision: number, carries: readonly BudgetCarry[], nowMs: number): void;
 }
 
 /** Where acts write the usage record. */

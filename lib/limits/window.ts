@@ -117,3 +117,28 @@ export function waitForEmpty(window: WindowCounter, nowMs: number): number {
 function leavesAtMs(window: WindowCounter, cell: number): number {
   return (cell + ringSize) * window.cellMs;
 }
+
+/** The cells that count something, newest first: how many cells ago, and how much. */
+export function* countedCells(window: WindowCounter): Generator<readonly [cellsAgo: number, count: number]> {
+  if (window.total === 0) return;
+  for (let cellsAgo = 0; cellsAgo <= cellsPerWindow && cellsAgo <= window.cell; cellsAgo += 1) {
+    const count = window.counts[(window.cell - cellsAgo) % ringSize] ?? 0;
+    if (count !== 0) yield [cellsAgo, count];
+  }
+}
+
+/** The window that {@link countedCells} and its newest cell tell of. */
+export function restoreWindow(
+  id: string,
+  windowMs: number,
+  cell: number,
+  counted: Iterable<readonly [cellsAgo: number, count: number]>,
+): WindowCounter {
+  const window = createWindow(id, windowMs);
+  move(window, cell);
+  for (const [cellsAgo, count] of counted) {
+    window.counts[(cell - cellsAgo) % ringSize] = count;
+    window.total += count;
+  }
+  return window;
+}

@@ -1,12 +1,7 @@
 import type { Scopes } from '../../ledger/places.ts';
-import {
-  carryBudget,
-  createCounters,
-  periodRetentionMs,
-  pruneBudgets,
-  type ScopeCounters,
-} from '../../limits/counters.ts';
-import type { ScopeId } from '../../limits/limit.ts';
+import { raiseRevision } from '../../ledger/raise-revision.ts';
+import { createCounters, type ScopeCounters } from '../../limits/counters.ts';
+import type { BudgetCarry, ScopeId } from '../../limits/limit.ts';
 
 const dayMs = 86_400_000;
 
@@ -15,6 +10,8 @@ const retentionMs = dayMs;
 
 /** The counters of every known scope. */
 export interface MemoryScopes extends Scopes {
+  /** Makes the scope known, if it is not, and fences it with the revision; budgets carry over in the same act. */
+  fence(scopeId: ScopeId, revision: number, carries: readonly BudgetCarry[], nowMs: number): void;
   /** Admits nothing under the scope any more; it is forgotten when nothing can settle there any longer. */
   close(scopeId: ScopeId, revision: number, nowMs: number): void;
 }
@@ -36,9 +33,7 @@ export function createScopes(): MemoryScopes {
     fence(scopeId, revision, carries, nowMs) {
       const counters = scopes.get(scopeId) ?? createCounters(scopeId, revision);
       scopes.set(scopeId, counters);
-      counters.revision = Math.max(counters.revision, revision);
-      for (const carry of carries) carryBudget(counters, carry);
-      pruneBudgets(counters, nowMs, periodRetentionMs);
+      raiseRevision(counters, revision, carries, nowMs);
     },
     close(scopeId, revision, nowMs) {
       const counters = scopes.get(scopeId) ?? createCounters(scopeId, revision);

@@ -20,6 +20,8 @@ export interface PostgresConnection {
    * transaction is undone and the work runs again, so it must keep nothing outside of the transaction.
    */
   transaction<T>(work: (query: Query) => Promise<T>): Promise<T>;
+  /** Lends a connection for messages of several statements. The work leaves no transaction open. */
+  lend<T>(work: (client: Client) => Promise<T>): Promise<T>;
 }
 
 /** A process that is stopped within a transaction holds its locks no longer than this. */
@@ -28,7 +30,7 @@ const lockTimeoutMs = 2000;
 const statementTimeoutMs = 5000;
 
 // One message to the server instead of four.
-const begin =
+export const begin =
   `begin; set local idle_in_transaction_session_timeout = ${idleTimeoutMs}; ` +
   `set local lock_timeout = ${lockTimeoutMs}; set local statement_timeout = ${statementTimeoutMs}`;
 
@@ -65,6 +67,7 @@ export function createConnection({ knex, schema }: { knex: Knex; schema: string 
     schema: quoted,
     query: (sql, values) => answer(() => withClient(knex, (query) => query(sql, values))),
     transaction: (work) => answer(() => transact(knex, begin, work)),
+    lend: (work) => answer(() => withClient(knex, (_query, client) => work(client))),
   };
 }
 
@@ -118,16 +121,16 @@ export async function transact<T>(knex: Knex, begin: string, work: (query: Query
   }
 }
 
-function queryOf(client: Client): Query {
+export function queryOf(client: Client): Query {
   return async (sql, values) => (await client.query(sql, values === undefined ? undefined : [...values])).rows;
 }
 
 /** Serialization failure, deadlock, unique violation. */
-const collisions = new Set(['40001', '40P01', '23505']);
+export const collisions = new Set(['40001', '40P01', '23505']);
 /** Undefined table, column and function; invalid schema name. */
 const missing = new Set(['42P01', '42703', '42883', '3F000']);
 
-function codeOf(error: unknown): string {
+export function codeOf(error: unknown): string {
   return error instanceof Error && 'code' in error ? String(error.code) : '';
 }
 

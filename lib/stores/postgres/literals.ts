@@ -1,0 +1,25 @@
+/**
+ * Values as they stand in a statement. Several statements go to the server in one message, which carries no parameters:
+ * every value passes through here.
+ */
+
+export function text(value: string): string {
+  // A NUL would end the message. Postgres cannot store one, as it cannot store half a surrogate pair.
+  const storable = value.includes('\0') ? value.replaceAll('\0', '\ufffd') : value;
+  if (storable.includes('\\')) return ` E'${storable.replaceAll('\\', '\\\\').replaceAll("'", "''")}'`;
+  return storable.includes("'") ? `'${storable.replaceAll("'", "''")}'` : `'${storable}'`;
+}
+
+export function textOrNull(value: string | null): string {
+  return value === null ? 'null' : text(value);
+}
+
+/** @throws TypeError unless it is a whole number that is exact */
+export function integer(value: number): string {
+  if (!Number.isSafeInteger(value)) throw new TypeError(`${value} is no whole number that is exact`);
+  return String(value);
+}
+
+export function list(values: Iterable<string>): string {
+  return Array.from(values, text).join(',');
+}

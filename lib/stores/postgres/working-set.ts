@@ -1,0 +1,187 @@
+import { randomUUID } from 'node:crypto';
+import { type EndedHold, type Holds, type OpenHold, wasAbandoned } from '../../ledger/holds.ts';
+import type { Nonces, Scopes, UsageLines } from '../../ledger/places.ts';
+import { createCounters, type ScopeCounters } from '../../limits/counters.ts';
+import type { ScopeId } from '../../limits/limit.ts';
+import type { UsageEvent } from '../../usage/usage.ts';
+import { readEnded, readOpen, writeCalls, writeEnded } from './hold-body.ts';
+import { readScope, writeScope } from './scope-state.ts';
+
+const hourMs = 3_600_000;
+
+export interface ScopeRow {
+  readonly id: string;
+  readonly state: string;
+}
+
+export interface HoldRow {
+  readonly id: string;
+  readonly has_ended: boolean;
+  readonly until_ms: string | number;
+  readonly body: string | null;
+}
+
+/** One line that acts have written; `replaced` is the one that it stands in place of. */
+export interface UsageLine {
+  readonly event: UsageEvent;
+  readonly replaced: UsageEvent | null;
+}
+
+/** What acts have changed, as rows. */
+export interface Changes {
+  readonly scopes: readonly ScopeRow[];
+  readonly holds: readonly (Omit<HoldRow, 'until_ms'> & { readonly until_ms: number })[];
+  readonly usage: readonly UsageLine[];
+  readonly nonces: ReadonlyMap<ScopeId, string>;
+}
+
+/**
+ * The rows that a transaction has locked, as the acts of a ledger know them: they run on it as they run on memory, and
+ * what they changed is written back.
+ */
+export interface WorkingSet {
+  readonly scopes: Scopes;
+  readonly holds: Holds;
+  readonly usage: UsageLines;
+  readonly nonces: Nonces;
+  /** Scopes of the holds, which have to be locked, too. */
+  scopesOfHolds(): Iterable<ScopeId>;
+  changes(): Changes;
+}
+
+export interface LoadedRows {
+  readonly scopes: readonly ScopeRow[];
+  readonly holds: readonly HoldRow[];
+}
+
+/** @param onCorrupt is told of each row that cannot be read, and why */
+export function createWorkingSet(
+  rows: LoadedRows,
+  onCorrupt: (table: 'scopes' | 'holds', id: string, error: unknown) => void,
+): WorkingSet {
+  const counters = new Map<string, { counters: ScopeCounters; stored: string }>();
+  const open = new Map<string, OpenHold>();
+  const ended = new Map<string, { ended: EndedHold; untilMs: number }>();
+  const stored = new Map<string, HoldRow>();
+  const unreadable = new Set<string>();
+  const usage: UsageLine[] = [];
+  const nonces = new Map<ScopeId, string>();
+
+  for (const row of rows.scopes) {
+    const scopeId = row.id as ScopeId;
+    try {
+      counters.set(scopeId, { counters: readScope(scopeId, row.state), stored: row.state });
+    } catch (error) {
+      onCorrupt('scopes', scopeId, error);
+      unreadable.add(scopeId);
+      counters.set(scopeId, { counters: denied(scopeId), stored: row.state });
+    }
+  }
+  for (const row of rows.holds) {
+    const untilMs = Number(row.until_ms);
+    stored.set(row.id, row);
+    try {
+      if (row.has_ended) ended.set(row.id, { ended: readEnded(row.id, row.body), untilMs });
+      else open.set(row.id, readOpen(row.id, untilMs, row.body ?? ''));
+    } catch (error) {
+      onCorrupt('holds', row.id, error);
+      // Nobody knows what it held: it counts as ended, and is forgotten with the others of its time.
+      ended.set(row.id, { ended: 'ended', untilMs: untilMs + hourMs });
+    }
+  }
+
+  return {
+    scopes: { find: (scopeId) => counters.get(scopeId)?.counters },
+
+    holds: {
+      find: (holdId) => open.get(holdId),
+      open(hold, nowMs) {
+        hold.leaseEndsAtMs = nowMs + hold.leaseMs;
+        open.set(hold.holdId, hold);
+      },
+      renew(hold, nowMs) {
+        hold.leaseEndsAtMs = nowMs + hold.leaseMs;
+      },
+      expired(nowMs) {
+        let first: OpenHold | undefined;
+        for (const hold of open.values()) {
+          if (hold.leaseEndsAtMs > nowMs) continue;
+          if (first === undefined || hold.leaseEndsAtMs < first.leaseEndsAtMs) first = hold;
+        }
+        return first;
+      },
+      end(hold, nowMs) {
+        open.delete(hold.holdId);
+        const abandoned = wasAbandoned(hold.calls);
+        ended.set(hold.holdId, {
+          ended: abandoned ? hold.calls : 'ended',
+          untilMs: nowMs + (abandoned ? 24 * hourMs : hourMs),
+        });
+      },
+      findEnded: (holdId) => ended.get(holdId)?.ended,
+      rememberEnded: (holdId, value, nowMs) => ended.set(holdId, { ended: value, untilMs: nowMs + hourMs }),
+    },
+
+    usage: {
+      append(event) {
+        usage.push({ event, replaced: null });
+        return event;
+      },
+      replace(replaced, event) {
+        usage.push({ event, replaced });
+        return event;
+      },
+    },
+
+    nonces: {
+      draw(scopeId) {
+        const nonce = nonces.get(scopeId) ?? randomUUID();
+        nonces.set(scopeId, nonce);
+        return nonce;
+      },
+    },
+
+    *scopesOfHolds() {
+      for (const { calls } of open.values()) yield* scopesOf(calls);
+      for (const { ended: value } of ended.values()) if (value instanceof Map) yield* scopesOf(value);
+    },
+
+    changes() {
+      const changedScopes: ScopeRow[] = [];
+      for (const [id, scope] of counters) {
+        if (unreadable.has(id)) continue;
+        const state = writeScope(scope.counters);
+        if (state !== scope.stored) changedScopes.push({ id, state });
+      }
+      const holds = [
+        ...[...open].map(([id, hold]) => {
+          return { id, has_ended: false, until_ms: hold.leaseEndsAtMs, body: writeCalls(hold.calls) };
+        }),
+        ...[...ended].map(([id, { ended: value, untilMs }]) => {
+          return { id, has_ended: true, until_ms: untilMs, body: writeEnded(value) };
+        }),
+      ].filter((row) => !isSame(row, stored.get(row.id)));
+      return { scopes: changedScopes, holds, usage, nonces };
+    },
+  };
+}
+
+/** Counters that admit nothing, in place of some that cannot be read. They are not written back. */
+function denied(scopeId: ScopeId): ScopeCounters {
+  const counters = createCounters(scopeId, 0);
+  counters.closed = true;
+  return counters;
+}
+
+function* scopesOf(calls: ReadonlyMap<string, { readonly hold: { readonly takes: readonly { scopeId: ScopeId }[] } }>) {
+  for (const { hold } of calls.values()) for (const { scopeId } of hold.takes) yield scopeId;
+}
+
+function isSame(row: { has_ended: boolean; until_ms: number; body: string | null }, other: HoldRow | undefined) {
+  return (
+    other !== undefined &&
+    row.has_ended === other.has_ended &&
+    row.until_ms === Number(other.until_ms) &&
+    row.body === other.body
+  );
+}
