@@ -25,7 +25,7 @@ export interface CombinableRecords extends Store {
   pendingFences(limit: number): Promise<readonly Fence[]>;
   /** Removes fences that were raised. */
   clearFences(ids: readonly string[]): Promise<void>;
-  /** The cursor up to which the other ledger's usage is kept here; `null`: nothing yet. */
+  /** The mark up to which the other ledger's usage is kept here, an opaque text; `null`: nothing yet. */
   archivedUntil(): Promise<string | null>;
   /**
    * Keeps usage of the other ledger, one line for each (hold, call) of which the latest stands, and moves the mark in the
@@ -40,9 +40,10 @@ export interface CombinableRecords extends Store {
 /** Keeps the counters of a combined store. */
 export interface CombinableLedger extends Store {
   /**
-   * Raises the fence of a scope and carries its budgets over, in one act; `already`: it has this revision or a later one.
-   * A scope that the ledger does not know is made known only by a record that is new. One that stays unknown cannot be
-   * seeded any more with a nonce that was given before.
+   * Raises the fence of a scope and carries its budgets over, in one act; `already`: it has a later revision. Where it has
+   * this one, a call may have brought it before the fence came: budgets carry over all the same, which changes nothing
+   * the second time. A scope that the ledger does not know is made known by a record that is new, or closed by one that
+   * is removed. One that stays unknown cannot be seeded any more with a nonce that was given before.
    */
   fence(fence: Fence): Promise<{ readonly state: 'fenced' | 'already' | 'unknown' }>;
   /** Forgets usage events up to this cursor of `usageEvents`: they are kept elsewhere. */

@@ -5,6 +5,7 @@ import { createAdmitting } from '../../ledger/admitting.ts';
 import { createCounting } from '../../ledger/counting.ts';
 import { createEnding } from '../../ledger/ending.ts';
 import type { ScopeId } from '../../limits/limit.ts';
+import type { CombinableLedger } from '../combinable.ts';
 import type {
   AdmitRequest,
   AdmitVerdict,
@@ -42,6 +43,7 @@ export interface MemoryLedger {
   adjust(adjustment: Parameters<Ledger['adjust']>[0]): Awaited<ReturnType<Ledger['adjust']>>;
   seed(...seed: Parameters<Ledger['seed']>): Awaited<ReturnType<Ledger['seed']>>;
   record(...usage: Parameters<Ledger['record']>): Awaited<ReturnType<Ledger['record']>>;
+  fence(...fence: Parameters<CombinableLedger['fence']>): Awaited<ReturnType<CombinableLedger['fence']>>;
 }
 
 export function createLedger(options: MemoryLedgerOptions): MemoryLedger {
@@ -87,6 +89,19 @@ export function createLedger(options: MemoryLedgerOptions): MemoryLedger {
       if (scopes.find(scopeId) !== undefined || nonces.get(scopeId) !== nonce) return { state: 'superseded' };
       scopes.fence(scopeId, revision, openings, now());
       return { state: 'seeded' };
+    },
+
+    fence({ scopeId, revision, isNew, isClosed, carries }) {
+      const known = scopes.find(scopeId);
+      if (known === undefined && !isNew && !isClosed) {
+        nonces.delete(scopeId);
+        return { state: 'unknown' };
+      }
+      // A call judged by the changed record may have brought its revision, and carries nothing over.
+      if (known !== undefined && known.revision > revision) return { state: 'already' };
+      if (isClosed) scopes.close(scopeId, revision, now());
+      else scopes.fence(scopeId, revision, carries, now());
+      return { state: 'fenced' };
     },
 
     adjust(adjustment) {

@@ -1,6 +1,9 @@
-import type { Store, StoreEnvironment, StoreNotice } from '../store.ts';
+import type { CombinableLedger, CombinableRecords } from '../combinable.ts';
+import type { StoreEnvironment, StoreNotice } from '../store.ts';
 import { createAlertRows } from './alerts.ts';
+import { createArchive } from './archive.ts';
 import { createLedger } from './ledger.ts';
+import { createPendingFences } from './pending-fences.ts';
 import { createRecords } from './records.ts';
 import { createScopes } from './scopes.ts';
 import { createUsageLog } from './usage-log.ts';
@@ -34,7 +37,7 @@ const defaults = {
  *
  * @throws TypeError for an unknown option, or one that is not a whole number from 10
  */
-export function memoryStore(options: MemoryStoreOptions = {}): Store {
+export function memoryStore(options: MemoryStoreOptions = {}): CombinableRecords & CombinableLedger {
   const sizes = checkSizes(options);
   const environments = new Set<StoreEnvironment>();
   let clock: () => number = Date.now;
@@ -45,7 +48,8 @@ export function memoryStore(options: MemoryStoreOptions = {}): Store {
 
   const scopes = createScopes();
   const usageLog = createUsageLog({ maxEvents: sizes.maxUsageEvents, maxSums: sizes.maxUsageSums });
-  const records = createRecords({ scopes, now, notify, maxAuditRows: sizes.maxAuditRows });
+  const { leave, ...fences } = createPendingFences();
+  const records = createRecords({ scopes, fences: { leave }, now, notify, maxAuditRows: sizes.maxAuditRows });
   const alerts = createAlertRows({ now, maxAlerts: sizes.maxAlerts });
   const ledger = createLedger({ scopes, usageLog, now, notify, maxEndedHolds: sizes.maxEndedHolds });
 
@@ -58,6 +62,8 @@ export function memoryStore(options: MemoryStoreOptions = {}): Store {
     },
     ...records,
     ...alerts,
+    ...fences,
+    ...createArchive({ usageLog, now, maxLines: sizes.maxEndedHolds }),
     admit: ledger.admit,
     extend: ledger.extend,
     settle: ledger.settle,
@@ -71,9 +77,11 @@ export function memoryStore(options: MemoryStoreOptions = {}): Store {
       return adjusted;
     },
     seed: async (...seed) => ledger.seed(...seed),
+    fence: async (fence) => ledger.fence(fence),
     record: async (...usage) => ledger.record(...usage),
     usage: async (query) => usageLog.query(query),
     usageEvents: async (after, limit) => usageLog.read(after, limit),
+    trimUsage: async (until) => usageLog.trim(until),
     now: async () => now(),
     async ping() {},
     async close() {},

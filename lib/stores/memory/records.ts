@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { keyStatus, keyStatuses, type PolicyRecord, type VirtualKeyRecord } from '../../keys/virtual-key.ts';
 import type { ScopeId } from '../../limits/limit.ts';
 import { comesBefore, cutPage, type Position } from '../cursor.ts';
+import { keyMatcher } from '../key-filter.ts';
 import type {
   AuditEntry,
   AuditRow,
@@ -14,10 +15,12 @@ import type {
   StoreNotice,
   UpdateOutcome,
 } from '../store.ts';
+import type { PendingFences } from './pending-fences.ts';
 import type { MemoryScopes } from './scopes.ts';
 
 export interface MemoryRecordsOptions {
   readonly scopes: MemoryScopes;
+  readonly fences: Pick<PendingFences, 'leave'>;
   readonly now: () => number;
   readonly notify: (notice: StoreNotice) => void;
   readonly maxAuditRows: number;
@@ -25,7 +28,7 @@ export interface MemoryRecordsOptions {
 
 /** Keys, policies and their history in one process. No method awaits anything, so each is one atomic act. */
 export function createRecords(options: MemoryRecordsOptions): Omit<Records, 'insertAlert' | 'listAlerts'> {
-  const { scopes, now, notify, maxAuditRows } = options;
+  const { scopes, fences, now, notify, maxAuditRows } = options;
   const keys = new Map<string, VirtualKeyRecord>();
   const idsByHash = new Map<string, string>();
   const idsByAlias = new Map<string, string>();
@@ -53,6 +56,18 @@ export function createRecords(options: MemoryRecordsOptions): Omit<Records, 'ins
       outbox.delete(keyId);
       outbox.set(keyId, { id: randomUUID(), keyId, revision, atMs: now() });
     }
+  }
+
+  /** Raises the fence of a scope: here, or in the ledger of another store when that hears of it. */
+  function raiseFence(
+    scopeId: ScopeId,
+    revision: number,
+    { ledger, carries }: Change,
+    { isNew = false, isClosed = false } = {},
+  ): void {
+    if (ledger === 'other') fences.leave({ scopeId, revision, isNew, isClosed, carries });
+    else if (isClosed) scopes.close(scopeId, revision, now());
+    else scopes.fence(scopeId, revision, carries, now());
   }
 
   function nextRevision(current: number, change: Change): number {
@@ -97,11 +112,10 @@ export function createRecords(options: MemoryRecordsOptions): Omit<Records, 'ins
   }
 
   function select(filter: KeyFilter): VirtualKeyRecord[] {
-    const nowMs = now();
-    const search = filter.search?.toLowerCase();
+    const matches = keyMatcher(filter, now());
     return order.flatMap((id) => {
       const key = keys.get(id);
-      return key !== undefined && matches(key, filter, search, nowMs) ? [key] : [];
+      return key !== undefined && matches(key) ? [key] : [];
     });
   }
 
@@ -114,7 +128,7 @@ export function createRecords(options: MemoryRecordsOptions): Omit<Records, 'ins
       const stored = { ...record, revision: nextRevision(0, change) };
       index(stored);
       insertInOrder(order, stored, (id) => positionOf(keys.get(id)));
-      scopes.fence(`key:${stored.id}`, stored.revision, change.carries, now());
+      raiseFence(`key:${stored.id}`, stored.revision, change, { isNew: true });
       commit(`key:${stored.id}`, stored.revision, change);
       notify({ type: 'changed', scopeId: `key:${stored.id}`, revision: stored.revision });
       return { outcome: 'inserted', record: stored };
@@ -132,7 +146,7 @@ export function createRecords(options: MemoryRecordsOptions): Omit<Records, 'ins
       const stored = { ...record, revision, createdAtMs: current.createdAtMs, lastUsedAtMs: current.lastUsedAtMs };
       unindex(current);
       index(stored);
-      if (change.fence) scopes.fence(`key:${stored.id}`, revision, change.carries, now());
+      if (change.fence) raiseFence(`key:${stored.id}`, revision, change);
       commit(`key:${stored.id}`, revision, change);
       notify({ type: 'changed', scopeId: `key:${stored.id}`, revision });
       return { outcome: 'updated', record: stored };
@@ -145,7 +159,7 @@ export function createRecords(options: MemoryRecordsOptions): Omit<Records, 'ins
       unindex(current);
       order.splice(order.indexOf(id), 1);
       const revision = nextRevision(current.revision, change);
-      scopes.close(`key:${id}`, revision, now());
+      raiseFence(`key:${id}`, revision, change, { isClosed: true });
       commit(`key:${id}`, revision, change);
       notify({ type: 'changed', scopeId: `key:${id}`, revision });
       return { outcome: 'updated', record: null };
@@ -192,7 +206,7 @@ export function createRecords(options: MemoryRecordsOptions): Omit<Records, 'ins
       const revision = nextRevision(current?.revision ?? 0, change);
       const stored = { ...record, revision, createdAtMs: current?.createdAtMs ?? record.createdAtMs };
       policies.set(scopeId, stored);
-      scopes.fence(scopeId, revision, change.carries, now());
+      raiseFence(scopeId, revision, change, { isNew: current === undefined });
       commit(scopeId, revision, change);
       notify({ type: 'changed', scopeId, revision });
       return { outcome: 'updated', record: stored };
@@ -247,14 +261,4 @@ function insertInOrder(order: string[], key: VirtualKeyRecord, at: (id: string) 
     else high = middle;
   }
   order.splice(low, 0, key.id);
-}
-
-function matches(key: VirtualKeyRecord, filter: KeyFilter, search: string | undefined, nowMs: number): boolean {
-  const { models, status, ownerIds, teamIds, tag } = filter;
-  if (models !== undefined && !models.some((model) => key.models.includes(model))) return false;
-  if (status !== undefined && keyStatus(key, nowMs) !== status) return false;
-  if (ownerIds !== undefined && !(key.ownerId !== null && ownerIds.includes(key.ownerId))) return false;
-  if (teamIds !== undefined && !(key.teamId !== null && teamIds.includes(key.teamId))) return false;
-  if (tag !== undefined && !key.tags.includes(tag)) return false;
-  return search === undefined || key.name.toLowerCase().includes(search) || key.alias.toLowerCase().includes(search);
 }

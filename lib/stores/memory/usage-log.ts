@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import type { UsageLines } from '../../ledger/places.ts';
 import type { UsageDimension, UsageEvent, UsageQuery, UsageRow } from '../../usage/usage.ts';
 import type { UsageEventPage } from '../store.ts';
@@ -33,6 +34,8 @@ type Sums = Pick<
 export interface UsageLog extends UsageLines {
   query(query: UsageQuery): readonly UsageRow[];
   read(after: string | null, limit: number): UsageEventPage;
+  /** Forgets the events up to this cursor; the sums stay. */
+  trim(until: string): void;
 }
 
 export interface UsageLogOptions {
@@ -41,6 +44,8 @@ export interface UsageLogOptions {
 }
 
 export function createUsageLog({ maxEvents, maxSums }: UsageLogOptions): UsageLog {
+  // A cursor that another log gave says nothing about this one: it is read from its beginning.
+  const logId = randomUUID();
   let events: UsageEvent[] = [];
   let firstEvent = 0;
   const buckets = new Map<string, Bucket>();
@@ -53,6 +58,10 @@ export function createUsageLog({ maxEvents, maxSums }: UsageLogOptions): UsageLo
     if (events.length < maxEvents * 2) return;
     firstEvent += events.length - maxEvents;
     events = events.slice(-maxEvents);
+  }
+
+  function positionAfter(cursor: string | null): number {
+    return cursor?.startsWith(`${logId}:`) ? Number(cursor.slice(logId.length + 1)) : 0;
   }
 
   function counted(model: string | null): string | null {
@@ -137,9 +146,15 @@ export function createUsageLog({ maxEvents, maxSums }: UsageLogOptions): UsageLo
         .map(([, { group, sums }]) => ({ group, ...sums }));
     },
     read(after, limit) {
-      const start = Math.max(firstEvent, after === null ? 0 : Number(after));
+      const start = Math.max(firstEvent, positionAfter(after));
       const page = events.slice(start - firstEvent, start - firstEvent + limit);
-      return { events: page, cursor: String(start + page.length) };
+      return { events: page, cursor: `${logId}:${start + page.length}` };
+    },
+    trim(until) {
+      const position = positionAfter(until);
+      if (position <= firstEvent) return;
+      events = events.slice(position - firstEvent);
+      firstEvent = position;
     },
   };
 }
