@@ -83,6 +83,9 @@ export function createVirtualKeys(given: CreateVirtualKeysOptions): VirtualKeys 
       case 'changed':
         principals.forget(notice.scopeId);
         break;
+      case 'missed':
+        principals.forgetAll();
+        break;
       case 'corrupt':
         onCorrupt(notice.scopeId);
         break;

@@ -32,6 +32,8 @@ export interface Principals {
   rememberedByHash(secretHashes: readonly string[], maxAgeMs: number): Principal | undefined;
   /** A change of this scope's record was noticed. */
   forget(scopeId: ScopeId): void;
+  /** Changes were missed: what is known of any record may be from before them. */
+  forgetAll(): void;
 }
 
 export interface PrincipalsOptions {
@@ -116,6 +118,10 @@ export function createPrincipals(options: PrincipalsOptions): Principals {
       if (!scopeId.startsWith('key:')) return policies.forget(scopeId);
       keys.forget(scopeId.slice('key:'.length));
       owners.forgetAbsent();
+    },
+    forgetAll() {
+      for (const cache of [keys, policies, owners]) cache.forgetAll();
+      assembled.clear();
     },
   };
 }

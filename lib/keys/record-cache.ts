@@ -20,6 +20,8 @@ export interface RecordCache<T> {
   forget(name: string): void;
   /** Names that had no record may have one now. */
   forgetAbsent(): void;
+  /** Any name may have changed. */
+  forgetAll(): void;
 }
 
 export interface RecordCacheOptions<T> {
@@ -87,6 +89,12 @@ export function createRecordCache<T>(options: RecordCacheOptions<T>): RecordCach
       changes += 1;
       reading.clear();
       absent.clear();
+    },
+    forgetAll() {
+      changes += 1;
+      reading.clear();
+      absent.clear();
+      present.clear();
     },
   };
 }

@@ -24,6 +24,8 @@ export interface Logger {
 export type StoreNotice =
   /** A record changed, here or in another process. */
   | { readonly type: 'changed'; readonly scopeId: ScopeId; readonly revision: number }
+  /** Changes of other processes were not heard of for a while: any record may have changed. */
+  | { readonly type: 'missed' }
   /** The lease of a hold ran out; told once for each call that was open under it. */
   | { readonly type: 'abandoned'; readonly event: UsageEvent; readonly charged: readonly ChargedBudget[] }
   /** A record could not be read. It was treated as absent: it denies. */

@@ -112,7 +112,7 @@ function sequenceOf(cursor: string | null): number {
   return Number.isSafeInteger(sequence) && sequence > 0 ? sequence : 0;
 }
 
-interface EventRow {
+export interface EventRow {
   readonly sequence: string;
   readonly is_settled: boolean;
   readonly trimmed: string;
@@ -134,7 +134,7 @@ interface EventRow {
   readonly trace: string | null;
 }
 
-function eventOf(row: EventRow): UsageEvent {
+export function eventOf(row: EventRow): UsageEvent {
   return {
     keyId: row.key_id,
     ownerId: row.owner_id,

@@ -152,6 +152,7 @@ comment on table archive_mark is 'Up to where the usage of another store is kept
 create table changes (
   sequence bigint generated always as identity primary key,
   transaction_id xid8 not null default pg_current_xact_id(),
+  sender text collate "C" not null,
   scope_id text collate "C" not null,
   revision bigint not null,
   at timestamptz not null default clock_timestamp()

@@ -1,0 +1,58 @@
+import { createHash, randomUUID } from 'node:crypto';
+import type { ScopeId } from '../../limits/limit.ts';
+import type { Query } from './connection.ts';
+
+/** What processes tell each other of a change: hints, from which each drops what it has cached. */
+export interface ChangeLog {
+  /** Of this process: what it wrote itself it knows already. */
+  readonly sender: string;
+  /** The channel on which changes are told as they are committed. */
+  readonly channel: string;
+  /** Tells of a change in its transaction, to those who listen and to those who poll. */
+  write(query: Query, scopeId: ScopeId, revision: number): Promise<void>;
+}
+
+/** `pg_notify` takes 7,999 bytes. */
+const maxPayloadBytes = 7999;
+
+export function createChangeLog(schema: string): ChangeLog {
+  const sender = randomUUID();
+  const channel = `llm_keys_${createHash('sha256').update(schema).digest('hex').slice(0, 32)}`;
+  return {
+    sender,
+    channel,
+    async write(query, scopeId, revision) {
+      await query(
+        `with forgotten as (
+  delete from ${schema}.changes where sequence in (
+    select sequence from ${schema}.changes where at < clock_timestamp() - interval '1 hour'
+    order by sequence limit 20 for update skip locked
+  )
+), told as (
+  insert into ${schema}.changes (sender, scope_id, revision) values ($1, $2, $3)
+)
+select pg_notify($4, $5)`,
+        [sender, scopeId, revision, channel, payloadOf({ sender, scopeId, revision })],
+      );
+    },
+  };
+}
+
+export interface ChangeMessage {
+  readonly sender: string;
+  readonly scopeId: ScopeId;
+  readonly revision: number;
+}
+
+/** An id that is too long for a payload is left out: then anything may have changed. */
+function payloadOf({ sender, scopeId, revision }: ChangeMessage): string {
+  const payload = `${sender} ${revision} ${scopeId}`;
+  return Buffer.byteLength(payload) <= maxPayloadBytes ? payload : `${sender} ${revision}`;
+}
+
+/** `undefined` for a payload that names no scope. */
+export function readPayload(payload: string): ChangeMessage | undefined {
+  const [, sender, revision, scopeId] = /^(\S+) (\d+) (.+)$/su.exec(payload) ?? [];
+  if (sender === undefined || revision === undefined || scopeId === undefined) return undefined;
+  return { sender, revision: Number(revision), scopeId: scopeId as ScopeId };
+}

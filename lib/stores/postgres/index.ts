@@ -1,0 +1,2 @@
+export { type MigrateOptions, migrate } from './migrate.ts';
+export { type PostgresStoreOptions, postgresStore } from './postgres-store.ts';

@@ -1,0 +1,125 @@
+import type { Knex } from 'knex';
+import { refuseUnknownOptions } from '../../options.ts';
+import type { CombinableLedger, CombinableRecords } from '../combinable.ts';
+import type { Clock, StoreEnvironment, StoreNotice } from '../store.ts';
+import { createAlertRows } from './alerts.ts';
+import { createArchive } from './archive.ts';
+import { createAuditLog } from './audit.ts';
+import { createChangeLog } from './change-log.ts';
+import { createWriteChange } from './changes.ts';
+import { checkKnex, createConnection } from './connection.ts';
+import { createKeyLists } from './key-lists.ts';
+import { createKeys } from './keys.ts';
+import { createPostgresLedger } from './ledger.ts';
+import { startListener } from './listener.ts';
+import { defaultSchema } from './migrate.ts';
+import { readNow } from './now.ts';
+import { createOutbox } from './outbox.ts';
+import { createPendingFences } from './pending-fences.ts';
+import { createPolicies } from './policies.ts';
+import { startPoller } from './poller.ts';
+
+export interface PostgresStoreOptions {
+  /** An instance of knex for Postgres 13 or newer. It stays yours: nothing here destroys it. */
+  readonly knex: Knex;
+  /** Where {@link migrate} has made the tables. @defaultValue 'llm_keys' */
+  readonly schema?: string | undefined;
+  /**
+   * How changes of other processes are heard of: `listen` keeps one connection more, made of knex's settings; `poll` asks
+   * every {@link pollMs}, for where a pooler in transaction mode is in between. @defaultValue 'listen'
+   */
+  readonly notifications?: 'listen' | 'poll' | undefined;
+  /** @defaultValue 1000 */
+  readonly pollMs?: number | undefined;
+}
+
+const optionNames = ['knex', 'schema', 'notifications', 'pollMs'];
+
+/**
+ * A store in Postgres: what it has committed outlives every process, and any number of them share it. Make its tables with
+ * {@link migrate} first. It may also be one half of a combined store.
+ *
+ * @throws TypeError for an unknown option, a client that is none of Postgres, and a schema name that is none
+ */
+export function postgresStore(options: PostgresStoreOptions): CombinableRecords & CombinableLedger {
+  const { schema, notifications, pollMs, knex } = checkOptions(options);
+  const connection = createConnection({ knex, schema });
+  const environments = new Set<StoreEnvironment>();
+  let injected: Clock | undefined;
+  let stopHearing: (() => Promise<void>) | undefined;
+  let stopped = Promise.resolve();
+
+  const clock = () => injected;
+  const logger = () => [...environments][0]?.logger;
+  function notify(notice: StoreNotice): void {
+    for (const { onNotice } of environments) onNotice(notice);
+  }
+
+  const audit = createAuditLog(connection, clock);
+  const outbox = createOutbox(connection);
+  const pendingFences = createPendingFences(connection);
+  const changeLog = createChangeLog(connection.schema);
+  const writeChange = createWriteChange({ schema: connection.schema, audit, outbox, pendingFences, changeLog });
+  const policies = createPolicies({ connection, clock, audit, writeChange, notify });
+  const { archivedUntil, archiveUsage } = createArchive(connection);
+  const { pendingFences: readPendingFences, clearFences } = pendingFences;
+  const { appendAudit, listAudit } = audit;
+  const { readOutbox, clearOutbox } = outbox;
+
+  function stop(): Promise<void> {
+    if (stopHearing !== undefined) stopped = stopHearing();
+    stopHearing = undefined;
+    return stopped;
+  }
+
+  return {
+    name: 'postgres',
+    open(environment) {
+      environments.add(environment);
+      if (environment.clock !== undefined) injected = environment.clock;
+      const hearing = { connection, changeLog, notify, logger: environment.logger };
+      stopHearing ??= notifications === 'listen' ? startListener(hearing) : startPoller({ ...hearing, pollMs });
+      return () => {
+        environments.delete(environment);
+        if (environments.size === 0) void stop();
+      };
+    },
+    ...createKeys({ connection, clock, writeChange, notify }),
+    ...createKeyLists({ connection, clock, notify }),
+    ...policies,
+    ...createAlertRows(connection, clock),
+    ...createPostgresLedger({
+      connection,
+      clock,
+      notify,
+      logger,
+      appendAudit: async (query, entry) => audit.write(query, entry, await readNow(query, clock)),
+    }),
+    appendAudit,
+    listAudit,
+    readOutbox,
+    clearOutbox,
+    pendingFences: readPendingFences,
+    clearFences,
+    archivedUntil,
+    archiveUsage,
+    now: () => readNow(connection.query, clock),
+    async ping() {
+      await connection.query('select 1');
+    },
+    close: stop,
+  };
+}
+
+type CompleteOptions = { readonly [name in keyof PostgresStoreOptions]-?: NonNullable<PostgresStoreOptions[name]> };
+
+function checkOptions(options: PostgresStoreOptions): CompleteOptions {
+  refuseUnknownOptions('postgresStore', options, optionNames);
+  const knex = checkKnex(options.knex, 'postgresStore');
+  const { schema = defaultSchema, notifications = 'listen', pollMs = 1000 } = options;
+  if (notifications !== 'listen' && notifications !== 'poll') {
+    throw new TypeError("postgresStore: notifications must be 'listen' or 'poll'");
+  }
+  if (!Number.isFinite(pollMs) || pollMs < 10) throw new TypeError('postgresStore: pollMs must be a number from 10');
+  return { knex, schema, notifications, pollMs };
+}
