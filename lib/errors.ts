@@ -12,6 +12,7 @@ export type ErrorCode =
   | 'payload_too_large'
   | 'unsupported_media_type'
   | 'store_unavailable'
+  | 'fence_pending'
   | 'litellm_unavailable'
   | 'litellm_refused'
   | 'litellm_unexpected'
@@ -182,6 +183,16 @@ export class UnsupportedMediaTypeError extends LlmKeysError {
 export class StoreUnavailableError extends LlmKeysError {
   constructor(message = 'The store is unavailable', options?: ErrorOptions) {
     super('store_unavailable', 503, message, options);
+  }
+}
+
+/**
+ * 503: the change is stored, and the ledger of a combined store has yet to hear of it; it will as soon as it answers. Until
+ * then calls may be judged by the record before the change, for at most `cacheMs`.
+ */
+export class FencePendingError extends LlmKeysError {
+  constructor(options?: ErrorOptions) {
+    super('fence_pending', 503, 'The change is stored, and in force everywhere as soon as the ledger answers', options);
   }
 }
 

@@ -4,6 +4,7 @@ export type { ErrorCode, Problem, RefusalCode } from './errors.ts';
 // What may go wrong.
 export {
   AliasTakenError,
+  FencePendingError,
   ForbiddenError,
   InvalidRequestError,
   KeyNotFoundError,
@@ -53,6 +54,9 @@ export type { UsageInput } from './keys/usage-input.ts';
 export type { KeyStatus, PolicyRecord, VirtualKeyRecord } from './keys/virtual-key.ts';
 export type * from './keys/virtual-keys.ts';
 export type * from './limits/limit.ts';
+export type { CombinableLedger, CombinableRecords, Fence } from './stores/combinable.ts';
+export type { CombineStoresOptions } from './stores/combined/combine-stores.ts';
+export { combineStores } from './stores/combined/combine-stores.ts';
 export type { MemoryStoreOptions } from './stores/memory/memory-store.ts';
 export { memoryStore } from './stores/memory/memory-store.ts';
 export type * from './stores/store.ts';

@@ -1,4 +1,4 @@
-import { StoreUnavailableError } from '../errors.ts';
+import { FencePendingError, StoreUnavailableError } from '../errors.ts';
 
 /** Waits for a store no longer than a deadline. */
 export type WithDeadline = <T>(answer: Promise<T>) => Promise<T>;
@@ -18,7 +18,7 @@ export function createDeadline(timeoutMs: number): WithDeadline {
     try {
       return await Promise.race([answer, timeout]);
     } catch (cause) {
-      if (cause instanceof StoreUnavailableError) throw cause;
+      if (cause instanceof StoreUnavailableError || cause instanceof FencePendingError) throw cause;
       throw new StoreUnavailableError('The store could not answer', { cause });
     } finally {
       clearTimeout(timer);

@@ -31,7 +31,9 @@ export type StoreNotice =
   /** A record could not be read. It was treated as absent: it denies. */
   | { readonly type: 'corrupt'; readonly scopeId: ScopeId }
   /** The store's clock stepped back by more than a window, which started again. */
-  | { readonly type: 'clock_jump'; readonly scopeId: ScopeId; readonly limitId: string };
+  | { readonly type: 'clock_jump'; readonly scopeId: ScopeId; readonly limitId: string }
+  /** Usage has not reached the archive of a combined store since this moment of the process's own time. */
+  | { readonly type: 'usage_behind'; readonly sinceMs: number };
 
 export interface StoreEnvironment {
   /** Replaces the store's own clock, in tests. */
@@ -364,6 +366,8 @@ export interface ScopeBalance {
   readonly windows: readonly WindowBalance[];
   readonly openHolds: number;
   readonly budgets: readonly BudgetBalance[];
+  /** The ledger does not answer: this is what the usage record says was spent, without what is held. */
+  readonly isApproximate?: true;
 }
 
 export interface Adjustment {

@@ -1,0 +1,78 @@
+import { FencePendingError } from '../../errors.ts';
+import type { ScopeId } from '../../limits/limit.ts';
+import type { CombinableLedger, CombinableRecords, Fence } from '../combinable.ts';
+import type { WithDeadline } from '../deadline.ts';
+import { createRounds } from './rounds.ts';
+
+const atOnce = 100;
+
+export interface FencesOptions {
+  readonly records: CombinableRecords;
+  readonly ledger: CombinableLedger;
+  readonly withDeadline: WithDeadline;
+}
+
+/** Carries fences from the records to the ledger. */
+export interface Fences {
+  /** Resolves when the fences that this scope has left are raised. @throws FencePendingError where they are not yet */
+  raised(scopeId: ScopeId): Promise<void>;
+  /** Raises what is pending, as far as the ledger answers. */
+  raisePending(): Promise<void>;
+}
+
+/** What a round could not raise. */
+interface Round {
+  readonly stuck: ReadonlyMap<ScopeId, unknown>;
+  /** There may be more, which it has not come to. */
+  readonly isCut: boolean;
+}
+
+export function createFences({ records, ledger, withDeadline }: FencesOptions): Fences {
+  const round = createRounds(async (): Promise<Round> => {
+    const stuck = new Map<ScopeId, unknown>();
+    for (;;) {
+      const fences = await records.pendingFences(atOnce);
+      const byScope = groupByScope(fences);
+      const raised: string[] = [];
+      await Promise.all(
+        [...byScope].map(async ([scopeId, ofScope]) => {
+          try {
+            // A later one must not overtake an earlier one: it would carry over budgets that are not there yet.
+            for (const fence of ofScope) {
+              await withDeadline(ledger.fence(fence));
+              raised.push(fence.id);
+            }
+          } catch (error) {
+            stuck.set(scopeId, error);
+          }
+        }),
+      );
+      // They are in force. Should the rows stay, they are raised once more, which changes nothing.
+      if (raised.length > 0) await records.clearFences(raised).catch(() => undefined);
+      const isCut = fences.length === atOnce;
+      if (!isCut || stuck.size > 0 || raised.length === 0) return { stuck, isCut };
+    }
+  });
+
+  return {
+    async raised(scopeId) {
+      const { stuck, isCut } = await round().catch((cause: unknown) => {
+        throw new FencePendingError({ cause });
+      });
+      if (stuck.has(scopeId) || isCut) throw new FencePendingError({ cause: stuck.get(scopeId) });
+    },
+    async raisePending() {
+      await round();
+    },
+  };
+}
+
+function groupByScope(fences: readonly Fence[]): ReadonlyMap<ScopeId, readonly Fence[]> {
+  const byScope = new Map<ScopeId, Fence[]>();
+  for (const fence of fences) {
+    const ofScope = byScope.get(fence.scopeId);
+    if (ofScope === undefined) byScope.set(fence.scopeId, [fence]);
+    else ofScope.push(fence);
+  }
+  return byScope;
+}
