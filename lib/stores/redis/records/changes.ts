@@ -1,0 +1,117 @@
+import { randomUUID } from 'node:crypto';
+import { StoreUnavailableError } from '../../../errors.ts';
+import type { ScopeId } from '../../../limits/limit.ts';
+import type { CombinableLedger, Fence } from '../../combinable.ts';
+import type { AuditEntry, Change } from '../../store.ts';
+import { asked, type Script } from '../script.ts';
+import { quoted } from './names.ts';
+import type { RecordConnection } from './record-connection.ts';
+import type { ChangeReply } from './record-scripts.ts';
+
+export type RaiseFence = CombinableLedger['fence'];
+
+/** The ways in which a change concerns the counters of its scope. */
+export interface FenceOfChange {
+  readonly isNew: boolean;
+  readonly isClosed: boolean;
+}
+
+/** What is changed, apart from the record itself. */
+export interface RecordChange {
+  readonly recordKey: string;
+  readonly scopeId: ScopeId | null;
+  readonly change: Change;
+  /** `null`: the change concerns no counters. */
+  readonly fence: FenceOfChange | null;
+}
+
+/** Changes records together with their history, and raises the fences that changes leave. */
+export interface Changes {
+  /** Resolves when the ledger knows of the change. */
+  make(
+    script: Script<ChangeReply>,
+    change: RecordChange,
+    own: { readonly keys: readonly string[]; readonly record: unknown },
+  ): Promise<ChangeReply>;
+  appendAudit(script: Script<undefined>, entry: AuditEntry): Promise<void>;
+  /** Raises what could not be raised when it was due; answers how many. */
+  raisePending(): Promise<number>;
+}
+
+export interface ChangesOptions {
+  readonly connection: RecordConnection;
+  readonly raiseFence: RaiseFence;
+  readonly maxAuditRows: number;
+}
+
+export function createChanges({ connection, raiseFence, maxAuditRows }: ChangesOptions): Changes {
+  const { client, run, names, nowMs } = connection;
+  const commonKeys = [names.sequence, names.audit, names.auditRows, names.outbox, names.outboxRows, names.fences];
+
+  function auditArguments(entry: AuditEntry) {
+    return {
+      nowMs: nowMs(),
+      audit: JSON.stringify(entry),
+      auditLabel: JSON.stringify([entry.action, entry.target]),
+      maxAuditRows,
+    };
+  }
+
+  function changeArguments({ scopeId, change, fence }: RecordChange) {
+    const { audit, outbox, fence: raises, carries } = change;
+    const keyId = scopeId?.startsWith('key:') ? scopeId.slice('key:'.length) : undefined;
+    return {
+      ...auditArguments(audit),
+      raises,
+      outbox: outbox && keyId !== undefined ? { id: randomUUID(), keyId: quoted(keyId) } : undefined,
+      fence: fence === null ? undefined : JSON.stringify({ id: randomUUID(), scopeId, ...fence, carries }),
+      channel: scopeId === null ? undefined : names.channel,
+      scopeId: scopeId === null ? undefined : quoted(scopeId),
+    };
+  }
+
+  async function raise(row: string): Promise<void> {
+    const fence = readFence(row);
+    if (fence !== undefined) await raiseFence(fence);
+    await asked(() => client.zrem(names.fences, row));
+  }
+
+  return {
+    async make(script, change, { keys, record }) {
+      const args = [JSON.stringify(changeArguments(change)), JSON.stringify(record)];
+      const reply = await run(script, [change.recordKey, ...commonKeys, ...keys], args);
+      if (reply.outcome !== 'changed') return reply;
+      // Those of earlier changes come first, since each carries budgets over from where the one before left them.
+      for (const row of reply.fences.filter((row) => readFence(row)?.scopeId === change.scopeId)) {
+        try {
+          await raise(row);
+        } catch (cause) {
+          throw new StoreUnavailableError('The change is stored, and its fence is pending: it holds within a second', {
+            cause,
+          });
+        }
+      }
+      return reply;
+    },
+
+    async appendAudit(script, entry) {
+      await run(script, [names.defaults, ...commonKeys], [JSON.stringify(auditArguments(entry))]);
+    },
+
+    async raisePending() {
+      const rows = await asked(() => client.zrange(names.fences, '0', '99'));
+      for (const row of rows) await raise(row);
+      return rows.length;
+    },
+  };
+}
+
+/** `undefined` for a row that was edited into nonsense: it is removed. */
+function readFence(row: string): Fence | undefined {
+  const space = row.indexOf(' ');
+  try {
+    return { ...JSON.parse(row.slice(space + 1)), revision: Number(row.slice(0, space)) };
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,112 @@
+import { cutPage } from '../../cursor.ts';
+import type { AlertQuery, AlertRow, AuditRow, OutboxRow, Records } from '../../store.ts';
+import { asked } from '../script.ts';
+import type { Changes } from './changes.ts';
+import { positionOf } from './entries.ts';
+import { quoted, unquoted } from './names.ts';
+import { createOrderedRows } from './ordered-rows.ts';
+import type { RecordConnection } from './record-connection.ts';
+import { appendAudit, clearOutbox, insertAlert } from './record-scripts.ts';
+import { parsedObject } from './stored-key.ts';
+
+export interface HistoryOptions {
+  readonly connection: RecordConnection;
+  readonly changes: Changes;
+  readonly maxAlerts: number;
+}
+
+type History = Pick<Records, 'appendAudit' | 'listAudit' | 'insertAlert' | 'listAlerts' | 'readOutbox' | 'clearOutbox'>;
+
+/** What is kept of what happened: bounded, but for the outbox, which has one row a key. */
+export function createHistory({ connection, changes, maxAlerts }: HistoryOptions): History {
+  const { client, run, names, nowMs } = connection;
+  const rows = createOrderedRows(connection);
+
+  return {
+    appendAudit: (entry) => changes.appendAudit(appendAudit, entry),
+
+    async listAudit({ targets, action }, page) {
+      const matching: string[] = [];
+      // An entry tells action and target by itself.
+      const entries = await asked(() => client.zrevrange(names.audit, 0, -1));
+      for (const entry of entries) {
+        const [itsAction, target] = labelOf(entry);
+        if (action !== undefined && itsAction !== action) continue;
+        if (targets === undefined || targets.includes(target)) matching.push(entry);
+      }
+      const cut = cutPage(matching, page, (entry) => ({ atMs: Number(entry.slice(0, 16)), id: '' }));
+      if (cut.items.length === 0) return { ...cut, items: [] };
+      const found = await asked(() => client.hmget(names.auditRows, ...cut.items));
+      return { ...cut, items: found.flatMap((row) => (row === null ? [] : readAuditRow(row))) };
+    },
+
+    async insertAlert(alert) {
+      const keys = [names.alertIds, names.alerts, names.alertRows];
+      const atMs = await run(insertAlert, keys, [quoted(alert.id), JSON.stringify(alert), maxAlerts, nowMs() ?? '']);
+      return atMs === undefined ? { outcome: 'exists' } : { outcome: 'inserted', row: { ...alert, atMs } };
+    },
+
+    async listAlerts(query, page) {
+      const matching: { readonly entry: string; readonly row: AlertRow }[] = [];
+      for await (const found of rows.walk([names.alerts], names.alertRows)) {
+        for (const [entry, text] of found) {
+          const row = { ...parsedObject(text), atMs: positionOf(entry).atMs } as AlertRow;
+          if (matchesAlert(row, query)) matching.push({ entry, row });
+        }
+      }
+      const cut = cutPage(matching, page, ({ entry }) => positionOf(entry));
+      return { ...cut, items: cut.items.map(({ row }) => row) };
+    },
+
+    async readOutbox(limit) {
+      const keyIds = await asked(() => client.zrange(names.outbox, '0', String(limit - 1)));
+      if (keyIds.length === 0) return [];
+      const found = await asked(() => client.hmget(names.outboxRows, ...keyIds));
+      return keyIds.flatMap((keyId, at) => readOutboxRow(keyId, found[at] ?? '') ?? []);
+    },
+
+    async clearOutbox(cleared) {
+      if (cleared.length === 0) return;
+      const args = cleared.flatMap(({ keyId, id }) => [quoted(keyId), id]);
+      await run(clearOutbox, [names.outbox, names.outboxRows], args);
+    },
+  };
+}
+
+function labelOf(entry: string): readonly [action: string, target: string] {
+  try {
+    const [action, target]: unknown[] = JSON.parse(entry.slice(16));
+    return [String(action), String(target)];
+  } catch {
+    return ['', ''];
+  }
+}
+
+function readAuditRow(row: string): AuditRow[] {
+  const space = row.indexOf(' ');
+  try {
+    return [{ ...JSON.parse(row.slice(space + 1)), atMs: Number(row.slice(0, space)) }];
+  } catch {
+    return [];
+  }
+}
+
+function readOutboxRow(keyId: string, row: string): OutboxRow | undefined {
+  const [id, revision, atMs] = row.split(' ');
+  // It was cleared between the two reads.
+  if (id === undefined || revision === undefined || atMs === undefined) return undefined;
+  return { id, keyId: unquoted(keyId), revision: Number(revision), atMs: Number(atMs) };
+}
+
+function matchesAlert(row: AlertRow, { types, scopeIds, ownerIds, teamIds }: AlertQuery): boolean {
+  return (
+    isAmong(row.type, types) &&
+    isAmong(row.scopeId, scopeIds) &&
+    isAmong(row.ownerId, ownerIds) &&
+    isAmong(row.teamId, teamIds)
+  );
+}
+
+function isAmong<T>(value: T | null, values: readonly T[] | undefined): boolean {
+  return values === undefined || (value !== null && values.includes(value));
+}
