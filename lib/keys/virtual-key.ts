@@ -59,7 +59,10 @@ export type KeyStatus = 'active' | 'disabled' | 'expired' | 'revoked';
 export const keyStatuses: readonly KeyStatus[] = ['active', 'disabled', 'expired', 'revoked'];
 
 /** A key is expired from exactly `expiresAtMs` on. */
-export function keyStatus(key: VirtualKeyRecord, nowMs: number): KeyStatus {
+export function keyStatus(
+  key: Pick<VirtualKeyRecord, 'revokedAtMs' | 'disabledAtMs' | 'expiresAtMs'>,
+  nowMs: number,
+): KeyStatus {
   if (key.revokedAtMs !== null) return 'revoked';
   if (key.disabledAtMs !== null) return 'disabled';
   if (key.expiresAtMs !== null && nowMs >= key.expiresAtMs) return 'expired';
