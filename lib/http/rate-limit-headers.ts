@@ -32,38 +32,24 @@ interface Family {
 }
 
 const families: { readonly [family in HeaderFamily]: Family } = {
-  openai: {
-    names: ['requests', 'tokens'].flatMap((kind) => [
-      `x-ratelimit-limit-${kind}`,
-      `x-ratelimit-remaining-${kind}`,
-      `x-ratelimit-reset-${kind}`,
-    ]),
-    write(headers, standings) {
-      for (const kind of ['requests', 'tokens'] as const) {
-        const standing = standings[kind];
-        if (standing === null) continue;
-        headers[`x-ratelimit-limit-${kind}`] = String(standing.limit);
-        headers[`x-ratelimit-remaining-${kind}`] = left(standing);
-        headers[`x-ratelimit-reset-${kind}`] = goDuration(standing.resetMs);
-      }
-    },
-  },
-  anthropic: {
-    names: ['requests', 'tokens'].flatMap((kind) => [
-      `anthropic-ratelimit-${kind}-limit`,
-      `anthropic-ratelimit-${kind}-remaining`,
-      `anthropic-ratelimit-${kind}-reset`,
-    ]),
-    write(headers, standings, nowMs) {
-      for (const kind of ['requests', 'tokens'] as const) {
-        const standing = standings[kind];
-        if (standing === null) continue;
-        headers[`anthropic-ratelimit-${kind}-limit`] = String(standing.limit);
-        headers[`anthropic-ratelimit-${kind}-remaining`] = left(standing);
-        headers[`anthropic-ratelimit-${kind}-reset`] = rfc3339(nowMs + Math.max(0, standing.resetMs));
-      }
-    },
-  },
+  openai: resettingFamily(
+    (kind) => ({
+      kind,
+      limit: `x-ratelimit-limit-${kind}`,
+      remaining: `x-ratelimit-remaining-${kind}`,
+      reset: `x-ratelimit-reset-${kind}`,
+    }),
+    ({ resetMs }) => goDuration(resetMs),
+  ),
+  anthropic: resettingFamily(
+    (kind) => ({
+      kind,
+      limit: `anthropic-ratelimit-${kind}-limit`,
+      remaining: `anthropic-ratelimit-${kind}-remaining`,
+      reset: `anthropic-ratelimit-${kind}-reset`,
+    }),
+    ({ resetMs }, nowMs) => rfc3339(nowMs + Math.max(0, resetMs)),
+  ),
   // draft-ietf-httpapi-ratelimit-headers. It has no registered unit for tokens, so they are left out.
   ietf: {
     names: ['RateLimit-Policy', 'RateLimit'],
@@ -108,6 +94,33 @@ export function rateLimitHeaderNames(asked: readonly HeaderFamily[]): readonly s
 export function exposedHeaders(asked: readonly HeaderFamily[]): readonly string[] {
   const always = ['x-request-id', 'request-id', 'Retry-After', 'retry-after-ms', 'x-should-retry'];
   return [...always, ...rateLimitHeaderNames(asked)];
+}
+
+interface KindNames {
+  readonly kind: 'requests' | 'tokens';
+  readonly limit: string;
+  readonly remaining: string;
+  readonly reset: string;
+}
+
+/** A family of three headers for requests, and three for tokens. */
+function resettingFamily(
+  namesOf: (kind: KindNames['kind']) => KindNames,
+  resetOf: (standing: ResettingStanding, nowMs: number) => string,
+): Family {
+  const kinds = [namesOf('requests'), namesOf('tokens')];
+  return {
+    names: kinds.flatMap(({ limit, remaining, reset }) => [limit, remaining, reset]),
+    write(headers, standings, nowMs) {
+      for (const { kind, limit, remaining, reset } of kinds) {
+        const standing = standings[kind];
+        if (standing === null) continue;
+        headers[limit] = String(standing.limit);
+        headers[remaining] = left(standing);
+        headers[reset] = resetOf(standing, nowMs);
+      }
+    },
+  };
 }
 
 function left({ remaining }: Standing): string {

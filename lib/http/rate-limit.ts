@@ -1,5 +1,4 @@
 import type { Request, RequestHandler, Response } from 'express';
-import type { LimitStanding } from '../keys/admissions.ts';
 import { refuseUnknownOptions } from '../options.ts';
 import { isAmountUsd } from '../usage/money.ts';
 import { maxTokenCount, noTokens } from '../usage/usage.ts';
@@ -7,25 +6,18 @@ import { admitRequest } from './admit-request.ts';
 import { asyncHandler } from './async-handler.ts';
 import { runInRequest } from './current-request.ts';
 import { demandOf, type EstimateInput, withGrantedOutput } from './demand.ts';
-import { type Dialect, dialectOf } from './dialect.ts';
+import { dialectOf } from './dialect.ts';
 import { createHeldCall, type HeldCall } from './held-call.ts';
 import { findLlmRequest, type LlmRequest } from './llm-request.ts';
 import { answerModelList, asksForModels } from './model-list.ts';
 import { checkMiddlewareOptions, warnOnce, wrongOrder } from './mounting.ts';
-import {
-  exposedHeaders,
-  type HeaderFamily,
-  headerFamilies,
-  rateLimitHeaderNames,
-  rateLimitHeaders,
-} from './rate-limit-headers.ts';
+import { type HeaderFamily, headerFamilies } from './rate-limit-headers.ts';
 import type { Refusal } from './refusal.ts';
-import { expose, refuse } from './refuse.ts';
+import { refuse } from './refuse.ts';
 import { jsonBody, replaceBody } from './request-body.ts';
 import { whenClosed } from './response-close.ts';
-import { beforeHead } from './response-head.ts';
 import type { DescribedRoute } from './route.ts';
-import { rateLimitStandings } from './standings.ts';
+import { standingsTeller } from './tell-standings.ts';
 
 export interface RateLimitOptions {
   /**
@@ -77,6 +69,7 @@ const longestOutageMs = 600_000;
  */
 export function rateLimit(options: RateLimitOptions = {}): RequestHandler {
   const settings = checkOptions(options);
+  const tellStandings = standingsTeller(settings.headers);
 
   return asyncHandler(async function rateLimit(req, res, next) {
     const llm = findLlmRequest(req);
@@ -114,7 +107,7 @@ export function rateLimit(options: RateLimitOptions = {}): RequestHandler {
     if ('refusal' in demand) return refused(demand.refusal);
     const admission = await admitRequest(llm, route, credential, demand);
     const standings = 'granted' in admission ? admission.granted.standings : admission.standings;
-    if (standings !== undefined) tellStandings(req, res, route, standings, llm.service.now());
+    if (standings !== undefined) tellStandings(req, res, route.route, standings, llm.service.now());
     if ('refusal' in admission) return refused(admission.refusal);
     const { hold, outputTokens, principal } = admission.granted;
     const granted = withGrantedOutput(route, demand, outputTokens, jsonBody(req));
@@ -127,32 +120,7 @@ export function rateLimit(options: RateLimitOptions = {}): RequestHandler {
     if (asksForModels(route)) return answerModelList(req, res, llm, principal);
     runInRequest(llm, next);
   });
-
-  function tellStandings(
-    req: Request,
-    res: Response,
-    route: DescribedRoute,
-    standings: readonly LimitStanding[],
-    nowMs: number,
-  ): void {
-    const families = settings.headers ?? defaultFamilies[dialectOf(route.route, req.headers)];
-    const headers = rateLimitHeaders(families, rateLimitStandings(standings, nowMs), nowMs);
-    beforeHead(res, () => {
-      for (const name of res.getHeaderNames()) if (isUpstreamStanding(name)) res.removeHeader(name);
-      for (const [name, value] of Object.entries(headers)) res.setHeader(name, value);
-      expose(res, exposedHeaders(families));
-    });
-  }
 }
-
-/** Such headers of an upstream describe the operator's key there, not this one. */
-function isUpstreamStanding(name: string): boolean {
-  return ofProviders.test(name) || ownNames.has(name);
-}
-
-// OpenAI's have a part for what is limited, such as `-project-tokens`; those of other rate limiters have none.
-const ofProviders = /^(?:x-ratelimit-(?:limit|remaining|reset)-|anthropic-ratelimit-)/;
-const ownNames = new Set(rateLimitHeaderNames(headerFamilies).map((name) => name.toLowerCase()));
 
 /** Nobody watches the response: an answer that is no success gives all back, any other is charged by its estimate. */
 function endUnmetered(llm: LlmRequest, call: HeldCall, route: DescribedRoute, res: Response): void {
@@ -162,13 +130,6 @@ function endUnmetered(llm: LlmRequest, call: HeldCall, route: DescribedRoute, re
   else if (route.model === null) call.settle({ usage: noTokens, model: null, costNanoUsd: 0, source: 'reported' });
   else call.settleByEstimate('unmetered');
 }
-
-/** Gemini has no headers of its own for limits. */
-const defaultFamilies: { readonly [dialect in Dialect]: readonly HeaderFamily[] } = {
-  openai: ['openai', 'legacy'],
-  anthropic: ['anthropic', 'legacy'],
-  gemini: ['legacy'],
-};
 
 interface Settings {
   readonly estimate: (req: Request) => Promise<EstimateInput>;

@@ -1,8 +1,7 @@
-import type { ServerResponse } from 'node:http';
 import type { NextFunction, Request, Response } from 'express';
 import { LlmKeysError } from '../errors.ts';
 import { type Dialect, dialectOf } from './dialect.ts';
-import { exposedHeaders } from './rate-limit-headers.ts';
+import { exposing } from './expose-headers.ts';
 import type { Refusal } from './refusal.ts';
 import { refusalAnswer, refusalParam } from './refusal-answer.ts';
 import { refusalMessage } from './refusal-messages.ts';
@@ -69,26 +68,8 @@ export function identifyResponse(res: Response, requestId: string): void {
   beforeHead(res, () => {
     res.setHeader('x-request-id', requestId);
     res.setHeader('request-id', requestId);
-    expose(res, exposedAlways);
+    exposeAlways(res);
   });
 }
 
-const exposedAlways = exposedHeaders([]);
-
-/** Adds names to `Access-Control-Expose-Headers`. */
-export function expose(res: ServerResponse, names: readonly string[]): void {
-  const exposed = res.getHeader('Access-Control-Expose-Headers');
-  // Nobody else has exposed any: all of ours are among these.
-  if (exposed === undefined || exposed === exposedAlways.join(', ')) {
-    res.setHeader('Access-Control-Expose-Headers', names.join(', '));
-    return;
-  }
-  const all = new Set([
-    ...String(exposed)
-      .split(',')
-      .map((name) => name.trim()),
-    ...names,
-  ]);
-  all.delete('');
-  res.setHeader('Access-Control-Expose-Headers', [...all].join(', '));
-}
+const exposeAlways = exposing([]);

@@ -1,0 +1,25 @@
+import type { ServerResponse } from 'node:http';
+import { exposedHeaders, type HeaderFamily } from './rate-limit-headers.ts';
+
+const field = 'Access-Control-Expose-Headers';
+const exposedAlways = exposedHeaders([]).join(', ');
+
+/** What lets a browser's client read the headers of these families, and those that are always told. */
+export function exposing(families: readonly HeaderFamily[]): (res: ServerResponse) => void {
+  const names = exposedHeaders(families);
+  const ours = names.join(', ');
+
+  return (res) => {
+    const exposed = res.getHeader(field);
+    // Nobody else has exposed any: all of ours are among these.
+    if (exposed === undefined || exposed === exposedAlways) res.setHeader(field, ours);
+    else res.setHeader(field, union(String(exposed), names));
+  };
+}
+
+function union(exposed: string, names: readonly string[]): string {
+  const others = exposed.split(',').map((name) => name.trim());
+  const all = new Set([...others, ...names]);
+  all.delete('');
+  return [...all].join(', ');
+}
