@@ -2,7 +2,10 @@
 // fails where a module is not what its files say.
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 
-const modules = [{ folder: 'lib/stores/postgres/migrations', extension: '.sql', constant: 'migrationFiles' }];
+const modules = [
+  { folder: 'lib/stores/postgres/migrations', extension: '.sql', constant: 'migrationFiles' },
+  { folder: 'lib/stores/redis/lua', extension: '.lua', constant: 'luaFiles' },
+];
 
 const isCheck = process.argv.includes('--check');
 for (const { folder, extension, constant } of modules) {
@@ -24,7 +27,8 @@ function moduleText(folder, extension, constant) {
     .sort()
     .map((name) => {
       const literal = readFileSync(`${folder}/${name}`, 'utf8').replace(/[`\\]|\$\{/g, '\\$&');
-      return `  '${name.slice(0, -extension.length)}': \`${literal}\`,\n`;
+      const key = name.slice(0, -extension.length);
+      return `  ${/^[a-z]+$/.test(key) ? key : `'${key}'`}: \`${literal}\`,\n`;
     });
   const origin = `${folder.split('/').at(-1)}/*${extension}`;
   return `// Made of ${origin} by scripts/embed-files.mjs.\nexport const ${constant} = {\n${files.join('')}};\n`;

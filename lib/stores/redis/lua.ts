@@ -269,7 +269,7 @@ if by then
   local in_the_way = 0
   for index = 2, #KEYS do
     local is_leases = index == 2 or index > #act.scopeIds + 2
-    if is_leases and #redis.call('ZCOUNT', KEYS[index], '-inf', over_until()) > 0 then in_the_way = 1 end
+    if is_leases and redis.call('ZCOUNT', KEYS[index], '-inf', over_until()) > 0 then in_the_way = 1 end
   end
   for index, left in ipairs(remaining) do remaining[index] = math.max(0, left) end
   return reply('refused', by, retry_ms, numbers(remaining), in_the_way)

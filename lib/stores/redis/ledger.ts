@@ -1,0 +1,81 @@
+import type { ScopeId } from '../../limits/limit.ts';
+import type { CombinableLedger } from '../combinable.ts';
+import type { Ledger, StoreNotice } from '../store.ts';
+import type { RedisClient } from './client.ts';
+import { createAccounting } from './ledger/accounting.ts';
+import type { LedgerContext } from './ledger/acts.ts';
+import { createAdmitting } from './ledger/admitting.ts';
+import { createEnding } from './ledger/ending.ts';
+import { createUsageEvents } from './ledger/events.ts';
+import { createFencing } from './ledger/fencing.ts';
+import { createLeases } from './ledger/leases.ts';
+import { ledgerNames } from './ledger/names.ts';
+import { createUsageSums } from './ledger/sums.ts';
+import { asked, createScriptRunner } from './script.ts';
+
+const dayMs = 86_400_000;
+
+export interface RedisLedgerOptions {
+  readonly client: RedisClient;
+  readonly prefix: string;
+  /** The time to give to scripts, in tests; `undefined`: they read the clock of Redis. */
+  readonly givenMs: () => number | undefined;
+  readonly notify: (notice: StoreNotice) => void;
+  /** The latest usage events of each shard. */
+  readonly maxUsageEvents: number;
+  /** How long sums of usage are kept. */
+  readonly usageRetentionMs: number;
+}
+
+/** Counters, holds and usage in Redis. Every act is one script, and so atomic. */
+export interface RedisLedger extends Ledger, Pick<CombinableLedger, 'fence' | 'trimUsage'> {
+  now(): Promise<number>;
+}
+
+export function createRedisLedger(options: RedisLedgerOptions): RedisLedger {
+  const { client, prefix, givenMs, notify, maxUsageEvents, usageRetentionMs } = options;
+  const run = createScriptRunner(client);
+  // Scripts reach one slot only. Until the parts of an admission can be in several, a Cluster keeps its ledger in one.
+  const names = ledgerNames(prefix, { isOneSlot: client.isCluster });
+  const usage = { maxEvents: maxUsageEvents, retentionMs: usageRetentionMs };
+  const context: LedgerContext = { run, names, givenMs, notify, usage };
+
+  async function now(): Promise<number> {
+    const given = givenMs();
+    if (given !== undefined) return given;
+    const [seconds, micros] = await asked(() => client.time());
+    return Number(seconds) * 1000 + Math.floor(Number(micros) / 1000);
+  }
+
+  async function drawNonce(scopeId: ScopeId, candidate: string): Promise<string> {
+    const name = names.nonce(scopeId);
+    const isDrawn = await asked(() => client.set(name, candidate, 'PX', dayMs, 'NX'));
+    return isDrawn ? candidate : ((await asked(() => client.get(name))) ?? candidate);
+  }
+
+  const leases = createLeases(context);
+  const admitting = createAdmitting(context, leases, drawNonce);
+  const ending = createEnding(context);
+  const fencing = createFencing(context);
+  const accounting = createAccounting(context, now);
+  const lines = createUsageEvents(client, names);
+  const sums = createUsageSums(client, context);
+
+  return {
+    admit: admitting.admit,
+    extend: admitting.extend,
+    settle: ending.settle,
+    cancel: ending.cancel,
+    fence: fencing.fence,
+    seed: fencing.seed,
+    adjust: accounting.adjust,
+    record: accounting.record,
+    balances: accounting.balances,
+    renew: leases.renew,
+    sweep: leases.sweep,
+    usage: (query) => asked(() => sums(query)),
+    usageEvents: (after, limit) => asked(() => lines.usageEvents(after, limit)),
+    trimUsage: (until) => asked(() => lines.trimUsage(until)),
+    now,
+  };
+}

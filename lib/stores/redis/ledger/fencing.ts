@@ -1,0 +1,47 @@
+import type { BudgetCarry, ScopeId } from '../../../limits/limit.ts';
+import type { Fence } from '../../combinable.ts';
+import { type LedgerContext, ledgerScript, runAct } from './acts.ts';
+import { dayMs } from './lines.ts';
+import { budgetField } from './names.ts';
+
+const fenceScript = ledgerScript<'fenced' | 'already' | 'unknown'>('ledger-counters', 'fence');
+
+/** How long the counters of a removed record are kept for late settlements. */
+const closedRetentionMs = 2 * dayMs;
+
+/** Makes scopes known, and raises their fences. */
+export function createFencing(context: LedgerContext) {
+  const { names } = context;
+
+  function raise(scopeId: ScopeId, act: object): Promise<'fenced' | 'already' | 'unknown'> {
+    const keys = [names.scope(scopeId), names.nonce(scopeId)];
+    return runAct(context, fenceScript, keys, { retentionMs: closedRetentionMs, ...act });
+  }
+
+  return {
+    async fence(fence: Fence): Promise<{ readonly state: 'fenced' | 'already' | 'unknown' }> {
+      const { scopeId, revision, isNew, isClosed, carries } = fence;
+      const state = await raise(scopeId, { revision, isNew, isClosed, carries: carries.map(carryOf) });
+      return { state };
+    },
+
+    async seed(
+      scopeId: ScopeId,
+      nonce: string,
+      revision: number,
+      openings: readonly BudgetCarry[],
+    ): Promise<{ readonly state: 'seeded' | 'superseded' }> {
+      const state = await raise(scopeId, { nonce, revision, carries: openings.map(carryOf) });
+      return { state: state === 'fenced' ? 'seeded' : 'superseded' };
+    },
+  };
+}
+
+function carryOf({ budgetId, periodStartMs, periodEndMs, from, openingNanoUsd }: BudgetCarry) {
+  return {
+    field: budgetField(budgetId, periodStartMs),
+    ends: periodEndMs ?? -1,
+    from: from === null ? undefined : budgetField(from.budgetId, from.periodStartMs),
+    opening: openingNanoUsd,
+  };
+}
