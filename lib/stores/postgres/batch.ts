@@ -33,7 +33,7 @@ export function createRunBatch({ connection, clock, notify, onCorrupt }: BatchOp
       begin,
       // A list that is empty reads nothing, and says so at no cost.
       `select id, state from ${schema}.scopes where ${isAmong(scopeIds)} order by id for no key update`,
-      `select id, has_ended, until_ms, body from ${schema}.holds where ${isAmong(holdIds)} order by id for update`,
+      `select id, number, has_ended, until_ms, body from ${schema}.holds where ${isAmong(holdIds)} order by id for update`,
       `select id from ${schema}.applied_acts where ${isAmong(appliedIds)}`,
       // A statement of its own: the time when the locks were got, not when they were asked for.
       'select floor(extract(epoch from clock_timestamp()) * 1000) as now_ms',

@@ -25,7 +25,7 @@ export function createExpiredHolds(
   async function endSome(limit: number): Promise<number> {
     // Without locks: the act locks their scopes first, as all acts do, and looks again.
     const rows = await query<{ id: string; body: string }>(
-      `select id, body from ${schema}.holds where not has_ended and until_ms <= $1 order by until_ms limit $2`,
+      `select id, body from ${schema}.holds where not has_ended and until_ms <= $1 order by until_ms, number limit $2`,
       [await now(), limit],
     );
     if (rows.length === 0) return 0;

@@ -16,6 +16,8 @@ export interface ScopeRow {
 
 export interface HoldRow {
   readonly id: string;
+  /** In the order of opening. */
+  readonly number: string | number;
   readonly has_ended: boolean;
   readonly until_ms: string | number;
   readonly body: string | null;
@@ -30,7 +32,7 @@ export interface UsageLine {
 /** What acts have changed, as rows. */
 export interface Changes {
   readonly scopes: readonly ScopeRow[];
-  readonly holds: readonly (Omit<HoldRow, 'until_ms'> & { readonly until_ms: number })[];
+  readonly holds: readonly (Omit<HoldRow, 'until_ms' | 'number'> & { readonly until_ms: number })[];
   readonly usage: readonly UsageLine[];
   readonly nonces: ReadonlyMap<ScopeId, string>;
 }
@@ -77,7 +79,8 @@ export function createWorkingSet(
       counters.set(scopeId, { counters: denied(scopeId), stored: row.state });
     }
   }
-  for (const row of rows.holds) {
+  // They were locked in the order of their ids; leases that end at once end in the order of opening.
+  for (const row of rows.holds.toSorted((a, b) => Number(a.number) - Number(b.number))) {
     const untilMs = Number(row.until_ms);
     stored.set(row.id, row);
     try {

@@ -15,6 +15,7 @@ comment on column scopes.closed_at_ms is 'When the record was removed; a day lat
 
 create table holds (
   id text collate "C" primary key,
+  number bigint generated always as identity,
   has_ended boolean not null,
   until_ms bigint not null,
   body text
@@ -23,6 +24,7 @@ create table holds (
 create index holds_by_end on holds (has_ended, until_ms);
 
 comment on table holds is 'Open holds, and those that have ended, for an hour at least.';
+comment on column holds.number is 'In the order of opening, which is the order in which leases of equal length end.';
 comment on column holds.until_ms is 'Of an open hold the end of its lease; of an ended one when it may be forgotten.';
 comment on column holds.body is 'JSON of its calls; null: each of them was settled or cancelled.';
 
