@@ -2,6 +2,7 @@ import type { Internals } from '../keys/internals.ts';
 import type { Consumption } from '../keys/settlements.ts';
 import type { Hold } from '../stores/store.ts';
 import type { TokenUsage } from '../usage/usage.ts';
+import { createTimerWheel, type TimerWheel } from './timer-wheel.ts';
 
 /** The hold of one request, from its admission to its one end. */
 export interface HeldCall {
@@ -21,6 +22,17 @@ export interface HeldCall {
 }
 
 const renewalsPerLease = 4;
+const renewals = new WeakMap<Internals, TimerWheel>();
+
+/** One timer for all calls of a service: most calls end long before their first renewal. */
+function renewalsOf(service: Internals): TimerWheel {
+  let wheel = renewals.get(service);
+  if (wheel === undefined) {
+    wheel = createTimerWheel(service.options.leaseMs / renewalsPerLease);
+    renewals.set(service, wheel);
+  }
+  return wheel;
+}
 
 /**
  * Keeps the lease of a hold alive until the call is settled or cancelled, whichever comes first.
@@ -37,23 +49,22 @@ export function createHeldCall(
   let ended = false;
   let idleRenewals = 0;
 
-  const renewing = setInterval(() => {
+  const stopRenewing = renewalsOf(service).repeat(() => {
     idleRenewals += 1;
-    if (idleRenewals > maxIdleLeases * renewalsPerLease) return clearInterval(renewing);
+    if (idleRenewals > maxIdleLeases * renewalsPerLease) return stopRenewing();
     settlements.renew(hold).then(
       (state) => {
-        if (state === 'ended') clearInterval(renewing);
+        if (state === 'ended') stopRenewing();
       },
       // The lease is longer than an outage that a request survives; the next renewal may succeed.
       () => undefined,
     );
-  }, hold.leaseMs / renewalsPerLease);
-  renewing.unref();
+  });
 
   function end(act: () => Promise<unknown>): void {
     if (ended) return;
     ended = true;
-    clearInterval(renewing);
+    stopRenewing();
     // A store that is out of reach is tried again by the settlements themselves.
     act().catch((error: unknown) => {
       options.logger.warn(`A call could not be settled yet: ${error instanceof Error ? error.message : error}`);
