@@ -45,7 +45,8 @@ on conflict (scope_id) do update set nonce = excluded.nonce, until_ms = excluded
 
   const counters = readOrDeny(scopeId, state);
   if (counters === undefined) return 'unknown';
-  if (counters.revision >= revision) return 'already';
+  // A call judged by the changed record may have brought its revision, and carries nothing over.
+  if (counters.revision > revision) return 'already';
   raiseRevision(counters, revision, carries, nowMs);
   if (isClosed) counters.closed = true;
   await query(`update ${schema}.scopes set state = $2, closed_at_ms = $3 where id = $1`, [

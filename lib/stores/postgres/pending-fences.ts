@@ -29,9 +29,13 @@ export function createPendingFences({ query, schema }: PostgresConnection): Pend
     },
 
     async clearFences(ids) {
-      await query(`delete from ${schema}.fences where sequence = any($1::bigint[])`, [[...ids]]);
+      await query(`delete from ${schema}.fences where sequence = any($1::bigint[])`, [ids.filter(isSequence)]);
     },
   };
+}
+
+function isSequence(id: string): boolean {
+  return /^[0-9]{1,18}$/.test(id);
 }
 
 interface Row {
