@@ -81,8 +81,12 @@ export function createSubmit(run: RunBatch): Submit {
 
 const lockNotAvailable = '55P03';
 
-/** Whether the database answered that it did nothing. Of a connection that was lost nobody knows. */
+/**
+ * Whether it is sure that nothing was done: the database said so, or an act was nothing that it could be asked. Of a
+ * connection that was lost nobody knows.
+ */
 function wasRefused(error: unknown): boolean {
+  if (error instanceof StoreUnavailableError && error.cause instanceof TypeError) return true;
   const state = sqlState(error);
   // Connection exceptions, and shutdowns by an operator.
   return /^[0-9A-Z]{5}$/.test(state) && !state.startsWith('08') && !state.startsWith('57P');
