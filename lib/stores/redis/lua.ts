@@ -112,7 +112,7 @@ return { 'done', first, charged }
 --   over: the lease of the hold is over       expired, id_conflict, hold_ended, too_old
 
 local oldest_admission_ms = 300000
-local header = '<ddddddd'
+local header = '<dddddddd'
 local plan = act.plan
 local call_field = 'c:' .. act.callId
 
@@ -126,7 +126,7 @@ end
 
 local function repeated(value)
   if not value or value:sub(1, 1) ~= 'o' and value:sub(1, 1) ~= 'r' then return reply('hold_ended') end
-  local at, asked_tokens, asked_cost, tokens, cost, output, count, from = struct.unpack(header, value, 2)
+  local at, asked_tokens, asked_cost, tokens, cost, output, _, count, from = struct.unpack(header, value, 2)
   if asked_tokens ~= act.tokens or asked_cost ~= act.costNanoUsd then return reply('id_conflict') end
   local remaining = {}
   for index = 1, count do remaining[index], from = struct.unpack('<d', value, from) end
@@ -150,7 +150,7 @@ if now - act.mintedAtMs > oldest_admission_ms then return reply('too_old') end
 -- The call whose place is taken, with what it took by scope and counter.
 local replaced
 if act.replacesFirst and known[3] and known[3]:sub(1, 1) == 'o' then
-  local at, _, _, tokens, cost, _, count, from = struct.unpack(header, known[3], 2)
+  local at, _, _, tokens, cost, _, _, count, from = struct.unpack(header, known[3], 2)
   replaced = { at = at, tokens = tokens, cost = cost, takes = cjson.decode(known[3]:sub(from + count * 8)).takes }
 end
 
@@ -304,7 +304,9 @@ for index, limit in ipairs(plan.limits) do
 end
 for _, scope in ipairs(scopes) do save_scope(scope) end
 
-local value = 'o' .. struct.pack(header, now, act.tokens, act.costNanoUsd, tokens, cost, output, #remaining)
+-- A hash keeps no order: calls know which of them came first.
+local order = is_further and redis.call('HLEN', KEYS[1]) or 0
+local value = 'o' .. struct.pack(header, now, act.tokens, act.costNanoUsd, tokens, cost, output, order, #remaining)
 for _, left in ipairs(remaining) do value = value .. struct.pack('<d', left) end
 value = value .. act.body
 if is_further then
@@ -932,8 +934,11 @@ end
 
 -- Starts or renews a lease. The fraction keeps holds of one millisecond in their order; a score has 12 bits to spare.
 local function start_lease(leases, hold_id, lease_ms)
-  local fraction = math.min(redis.call('ZCARD', leases), 4095) / 4096
-  redis.call('ZADD', leases, now + lease_ms + fraction, hold_id)
+  local ends = now + lease_ms
+  local range = { string.format('(%.0f', ends + 1), string.format('%.0f', ends) }
+  local last = redis.call('ZREVRANGEBYSCORE', leases, range[1], range[2], 'WITHSCORES', 'LIMIT', 0, 1)[2]
+  local score = last and math.min(tonumber(last) + 1 / 4096, ends + 4095 / 4096) or ends
+  redis.call('ZADD', leases, score, hold_id)
 end
 
 local function is_over(lease_ends) return math.floor(tonumber(lease_ends)) <= now end
@@ -1010,7 +1015,7 @@ return { entries, texts }
   'read-hold': `-- Reads the open calls of a hold.
 --
 -- KEYS[1] the hold (hash)
--- Result: scopes of its slots (JSON), then for each open call: id, at, tokens, cost, body
+-- Result: scopes of its slots (JSON), then for each open call, the first one first: id, at, tokens, cost, body
 
 local found = {}
 local slots = '[]'
@@ -1019,10 +1024,11 @@ for index = 1, #fields, 2 do
   local field, value = fields[index], fields[index + 1]
   if field == 's' then slots = value end
   if field:sub(1, 2) == 'c:' and value:sub(1, 1) == 'o' then
-    local at, _, _, tokens, cost, _, count, from = struct.unpack('<ddddddd', value, 2)
-    found[#found + 1] = { field:sub(3), at, tokens, cost, value:sub(from + count * 8) }
+    local at, _, _, tokens, cost, _, order, count, from = struct.unpack('<dddddddd', value, 2)
+    found[#found + 1] = { field:sub(3), at, tokens, cost, value:sub(from + count * 8), order }
   end
 end
+table.sort(found, function(a, b) return a[6] < b[6] end)
 return { slots, found }
 `,
   'read-sums': `-- Reads sums of usage.
@@ -1048,7 +1054,7 @@ return answer
 -- KEYS[1] the record (hash)           KEYS[2] the latest number of a row (string)
 -- KEYS[3] audit entries (sorted set)  KEYS[4] audit rows (hash)
 -- KEYS[5] outbox order (sorted set)   KEYS[6] outbox rows (hash)
--- KEYS[7] pending fences (sorted set)
+-- KEYS[7] pending fences (sorted set of scope, number, revision and fence, with NUL in between)
 --
 -- ARGV[1] the change, as JSON of texts, whole numbers and flags. Records are texts in it and stay what they are: cjson
 -- would turn an empty list into an object, and write no more than 14 digits of a number.
@@ -1100,7 +1106,7 @@ local function write_audit(number)
   end
 end
 
--- Writes the rows, tells who listens, and answers all fences that are pending: those of one scope are raised in order.
+-- Writes the rows, tells who listens, and answers the fences of this scope that are pending, oldest first.
 local function commit(revision)
   local number = redis.call('INCR', KEYS[2])
   write_audit(number)
@@ -1108,12 +1114,14 @@ local function commit(revision)
     redis.call('ZADD', KEYS[5], number, change.outbox.keyId)
     redis.call('HSET', KEYS[6], change.outbox.keyId, table.concat({ change.outbox.id, integer(revision), integer(now) }, ' '))
   end
+  if not change.scopeId then return {} end
   if change.fence then
-    redis.call('ZADD', KEYS[7], number, integer(revision) .. ' ' .. change.fence)
+    local fence = { change.scopeId, string.format('%016.0f', number), integer(revision), change.fence }
+    redis.call('ZADD', KEYS[7], 0, table.concat(fence, '\\0'))
   end
   -- A user that may not publish changes records all the same.
-  if change.channel then redis.pcall('PUBLISH', change.channel, integer(revision) .. ' ' .. change.scopeId) end
-  return redis.call('ZRANGE', KEYS[7], 0, 99)
+  redis.pcall('PUBLISH', change.channel, integer(revision) .. ' ' .. change.scopeId)
+  return redis.call('ZRANGEBYLEX', KEYS[7], '[' .. change.scopeId .. '\\0', '(' .. change.scopeId .. '\\1')
 end
 `,
   renew: `-- Renews the lease of a hold.

@@ -11,7 +11,7 @@
 --   over: the lease of the hold is over       expired, id_conflict, hold_ended, too_old
 
 local oldest_admission_ms = 300000
-local header = '<ddddddd'
+local header = '<dddddddd'
 local plan = act.plan
 local call_field = 'c:' .. act.callId
 
@@ -25,7 +25,7 @@ end
 
 local function repeated(value)
   if not value or value:sub(1, 1) ~= 'o' and value:sub(1, 1) ~= 'r' then return reply('hold_ended') end
-  local at, asked_tokens, asked_cost, tokens, cost, output, count, from = struct.unpack(header, value, 2)
+  local at, asked_tokens, asked_cost, tokens, cost, output, _, count, from = struct.unpack(header, value, 2)
   if asked_tokens ~= act.tokens or asked_cost ~= act.costNanoUsd then return reply('id_conflict') end
   local remaining = {}
   for index = 1, count do remaining[index], from = struct.unpack('<d', value, from) end
@@ -49,7 +49,7 @@ if now - act.mintedAtMs > oldest_admission_ms then return reply('too_old') end
 -- The call whose place is taken, with what it took by scope and counter.
 local replaced
 if act.replacesFirst and known[3] and known[3]:sub(1, 1) == 'o' then
-  local at, _, _, tokens, cost, _, count, from = struct.unpack(header, known[3], 2)
+  local at, _, _, tokens, cost, _, _, count, from = struct.unpack(header, known[3], 2)
   replaced = { at = at, tokens = tokens, cost = cost, takes = cjson.decode(known[3]:sub(from + count * 8)).takes }
 end
 
@@ -203,7 +203,9 @@ for index, limit in ipairs(plan.limits) do
 end
 for _, scope in ipairs(scopes) do save_scope(scope) end
 
-local value = 'o' .. struct.pack(header, now, act.tokens, act.costNanoUsd, tokens, cost, output, #remaining)
+-- A hash keeps no order: calls know which of them came first.
+local order = is_further and redis.call('HLEN', KEYS[1]) or 0
+local value = 'o' .. struct.pack(header, now, act.tokens, act.costNanoUsd, tokens, cost, output, order, #remaining)
 for _, left in ipairs(remaining) do value = value .. struct.pack('<d', left) end
 value = value .. act.body
 if is_further then

@@ -268,8 +268,11 @@ end
 
 -- Starts or renews a lease. The fraction keeps holds of one millisecond in their order; a score has 12 bits to spare.
 local function start_lease(leases, hold_id, lease_ms)
-  local fraction = math.min(redis.call('ZCARD', leases), 4095) / 4096
-  redis.call('ZADD', leases, now + lease_ms + fraction, hold_id)
+  local ends = now + lease_ms
+  local range = { string.format('(%.0f', ends + 1), string.format('%.0f', ends) }
+  local last = redis.call('ZREVRANGEBYSCORE', leases, range[1], range[2], 'WITHSCORES', 'LIMIT', 0, 1)[2]
+  local score = last and math.min(tonumber(last) + 1 / 4096, ends + 4095 / 4096) or ends
+  redis.call('ZADD', leases, score, hold_id)
 end
 
 local function is_over(lease_ends) return math.floor(tonumber(lease_ends)) <= now end
