@@ -2,11 +2,14 @@
 import { createRequire } from 'node:module';
 import { parseArgs } from 'node:util';
 import { StartError } from './environment.ts';
+import { migratePostgres } from './postgres-half.ts';
 import { startGateway } from './start-gateway.ts';
 
 const help = `Usage: express-llm-keys [--port <number>] [--host <address>]
+       express-llm-keys migrate
 
 Starts an OpenAI-compatible gateway with virtual keys, limits, budgets and an admin API.
+migrate brings the tables in DATABASE_URL to what this version needs, and ends.
 
 Options
   --port     where to listen; over PORT                                   3000
@@ -17,6 +20,10 @@ Options
 Environment
   PORT, HOST                    as above
   ADMIN_TOKEN                   the bearer token of the admin API; required unless HOST is the loopback
+                                and everything is kept in memory
+  DATABASE_URL                  keeps everything in Postgres; needs the packages knex and pg
+  REDIS_URL                     keeps everything in Redis, or with DATABASE_URL what is counted;
+                                needs the package ioredis
   UPSTREAM_BASE_URL             where requests go, such as https://api.openai.com/v1; else the echo model answers
   UPSTREAM_API_KEY              the key for it
   VIRTUAL_KEY_PREFIX            what secrets begin with                 sk-llm
@@ -26,6 +33,7 @@ Environment
 `;
 
 interface Arguments {
+  readonly command: string | undefined;
   readonly port?: string | undefined;
   readonly host?: string | undefined;
   readonly help?: boolean | undefined;
@@ -34,15 +42,22 @@ interface Arguments {
 
 function readArguments(): Arguments {
   try {
-    return parseArgs({
+    const { values, positionals } = parseArgs({
+      allowPositionals: true,
       options: {
         port: { type: 'string' },
         host: { type: 'string' },
         help: { type: 'boolean', short: 'h' },
         version: { type: 'boolean', short: 'v' },
       },
-    }).values;
+    });
+    const [command, extra] = positionals;
+    if ((command !== undefined && command !== 'migrate') || extra !== undefined) {
+      throw new StartError(`There is no command "${positionals.join(' ')}"; the only one is migrate`);
+    }
+    return { ...values, command };
   } catch (error) {
+    if (error instanceof StartError) throw error;
     throw new StartError(error instanceof Error ? error.message : String(error), { cause: error });
   }
 }
@@ -52,10 +67,21 @@ function version(): string {
   return createRequire(import.meta.url)('express-llm-keys/package.json').version;
 }
 
+async function runMigrations(): Promise<void> {
+  const databaseUrl = process.env.DATABASE_URL?.trim() ?? '';
+  if (databaseUrl === '') throw new StartError('DATABASE_URL must be set: it says where the tables are');
+  const applied = await migratePostgres(databaseUrl);
+  process.stdout.write(applied.length === 0 ? 'Nothing to do\n' : `Applied ${applied.join(', ')}\n`);
+}
+
 async function main(): Promise<void> {
   const { port = process.env.PORT, host = process.env.HOST, ...asked } = readArguments();
   if (asked.help === true || asked.version === true) {
     process.stdout.write(asked.help === true ? help : `${version()}\n`);
+    return;
+  }
+  if (asked.command === 'migrate') {
+    await runMigrations();
     return;
   }
   const gateway = await startGateway(

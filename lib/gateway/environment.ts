@@ -6,6 +6,9 @@ export interface GatewaySettings {
   readonly adminToken: string | null;
   /** `null`: the echo model answers. */
   readonly upstream: Upstream | null;
+  /** With a database, only counters are kept in Redis. `null`: none; without either, all is kept in memory. */
+  readonly redisUrl: string | null;
+  readonly databaseUrl: string | null;
   readonly secretPrefix: string | undefined;
   /** What a new key gets where its input says nothing. */
   readonly keyDefaults: { readonly maxBudget?: number; readonly tpmLimit?: number; readonly rpmLimit?: number };
@@ -23,8 +26,8 @@ export class StartError extends Error {
   override readonly name = 'StartError';
 }
 
-/** What would change where keys live, or who hears of them: ignored, they would be a promise broken in silence. */
-const notSupportedYet = ['REDIS_URL', 'DATABASE_URL', 'LITELLM_BASE_URL', 'LITELLM_MASTER_KEY'];
+/** What would change who hears of keys: ignored, they would be a promise broken in silence. */
+const notSupportedYet = ['LITELLM_BASE_URL', 'LITELLM_MASTER_KEY'];
 
 const maxBudgetUsd = 9_000_000;
 
@@ -46,13 +49,16 @@ export function readEnvironment(env: Environment): GatewaySettings {
   }
 
   for (const variable of notSupportedYet) {
-    read(variable, 'unset: this version keeps everything in memory, and cannot use it yet', () => undefined);
+    read(variable, 'unset: this version cannot use it yet', () => undefined);
   }
   const port = read('PORT', 'a whole number from 0 to 65535', wholeNumber(65_535)) ?? 3000;
   const host = read('HOST', 'the address or name to listen on', matching(/^[\w.:-]+$/)) ?? '127.0.0.1';
   const adminToken = read('ADMIN_TOKEN', 'printable characters without spaces', matching(/^[\x21-\x7e]+$/)) ?? null;
   const baseUrl = read('UPSTREAM_BASE_URL', 'an http or https URL without credentials or query', upstreamUrl);
   const apiKey = read('UPSTREAM_API_KEY', 'printable characters without spaces', matching(/^[\x21-\x7e]+$/));
+  const redisUrl = read('REDIS_URL', 'a redis or rediss URL', serviceUrl('redis:', 'rediss:')) ?? null;
+  const databaseUrl =
+    read('DATABASE_URL', 'a postgres or postgresql URL', serviceUrl('postgres:', 'postgresql:')) ?? null;
   const secretPrefix = read('VIRTUAL_KEY_PREFIX', '1 to 32 characters of A-Z a-z 0-9 _ -', matching(/^[\w-]{1,32}$/));
   const maxBudget = read('VIRTUAL_KEY_DEFAULT_BUDGET', `USD from 0 to ${maxBudgetUsd}`, amount(maxBudgetUsd));
   const tpmLimit = read('VIRTUAL_KEY_DEFAULT_TPM', 'a whole number of tokens', wholeNumber());
@@ -62,6 +68,9 @@ export function readEnvironment(env: Environment): GatewaySettings {
   if (adminToken === null && !isLoopback(host)) {
     problems.push(`ADMIN_TOKEN must be set when HOST is ${host}: others can reach it`);
   }
+  if (adminToken === null && (redisUrl ?? databaseUrl) !== null) {
+    problems.push('ADMIN_TOKEN must be set when keys outlive the gateway, in REDIS_URL or DATABASE_URL');
+  }
   if (problems.length > 0) throw new StartError([...new Set(problems)].join('\n'));
 
   return {
@@ -69,6 +78,8 @@ export function readEnvironment(env: Environment): GatewaySettings {
     host,
     adminToken,
     upstream: baseUrl === undefined ? null : { baseUrl, apiKey },
+    redisUrl,
+    databaseUrl,
     secretPrefix,
     keyDefaults: {
       ...(maxBudget !== undefined && { maxBudget }),
@@ -95,6 +106,10 @@ function upstreamUrl(text: string): URL | undefined {
   const url = new URL(text);
   const isPlain = url.username === '' && url.password === '' && url.search === '' && url.hash === '';
   return isPlain && (url.protocol === 'http:' || url.protocol === 'https:') ? url : undefined;
+}
+
+function serviceUrl(...protocols: readonly string[]): (text: string) => string | undefined {
+  return (text) => (URL.canParse(text) && protocols.includes(new URL(text).protocol) ? text : undefined);
 }
 
 function isLoopback(host: string): boolean {

@@ -3,11 +3,12 @@ import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
 import { setImmediate as turn } from 'node:timers/promises';
 import type { RequestHandler } from 'express';
-import { createVirtualKeys, memoryStore } from '../index.ts';
+import { createVirtualKeys } from '../index.ts';
 import { createEchoModel } from '../testing/index.ts';
 import type { PriceBook } from '../usage/pricing.ts';
 import { type Environment, type GatewaySettings, readEnvironment, StartError } from './environment.ts';
 import { createGatewayApp } from './gateway-app.ts';
+import { openStore } from './open-store.ts';
 import { echoMaxOutputTokens, gatewayPrices } from './prices.ts';
 import { createUpstreamProxy } from './upstream-proxy.ts';
 import { welcomeText } from './welcome.ts';
@@ -40,8 +41,9 @@ export async function startGateway(env: Environment, options: StartGatewayOption
     error: (message: string) => write(`error: ${message}\n`),
   };
   const prices = gatewayPrices();
+  const opened = await openStore(settings);
   const keys = createVirtualKeys({
-    store: memoryStore(),
+    store: opened.store,
     prices,
     secretPrefix: settings.secretPrefix,
     defaults: settings.keyDefaults,
@@ -55,19 +57,23 @@ export async function startGateway(env: Environment, options: StartGatewayOption
     await closeServer(server, graceMs);
     // The last answers have just ended; what they cost is being settled.
     await turn();
+    await leave();
+  }
+
+  async function leave(): Promise<void> {
     await keys.close();
     model.close();
+    await opened.close();
   }
 
   try {
     await listen(server, settings);
   } catch (error) {
-    await keys.close();
-    model.close();
+    await leave();
     throw error;
   }
   const url = urlOf(server, settings);
-  write(welcomeText({ url, settings, adminToken }));
+  write(welcomeText({ url, settings, adminToken, storeName: opened.store.name }));
   return {
     url,
     adminToken,

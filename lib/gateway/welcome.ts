@@ -4,10 +4,11 @@ export interface Welcome {
   readonly url: string;
   readonly settings: GatewaySettings;
   readonly adminToken: string;
+  readonly storeName: string;
 }
 
 /** What an operator is told when the gateway listens: where, and two commands that show it at work. */
-export function welcomeText({ url, settings, adminToken }: Welcome): string {
+export function welcomeText({ url, settings, adminToken, storeName }: Welcome): string {
   const { upstream } = settings;
   const isOwnToken = settings.adminToken !== null;
   const token = isOwnToken ? '$ADMIN_TOKEN' : adminToken;
@@ -16,7 +17,9 @@ export function welcomeText({ url, settings, adminToken }: Welcome): string {
   const request = { model, stream: true, messages: [{ role: 'user', content: 'Hello, world' }] };
   return [
     `The gateway listens on ${url}`,
-    'Keys, limits and usage are kept in memory: when it stops, all of them are forgotten.',
+    storeName === 'memory'
+      ? 'Keys, limits and usage are kept in memory: when it stops, all of them are forgotten.'
+      : `Keys, limits and usage are kept in the store "${storeName}".`,
     upstream === null
       ? 'The echo model answers: it repeats what it is told. Set UPSTREAM_BASE_URL for a real one.'
       : `Requests go to ${upstream.baseUrl}`,

@@ -86,8 +86,8 @@ describe('The gateway as a process', function () {
   for (const [what, env, message] of [
     [
       'a variable that it cannot honour',
-      { DATABASE_URL: 'postgres://u:secret@h/d' },
-      /^express-llm-keys: DATABASE_URL must/,
+      { LITELLM_BASE_URL: 'http://u:secret@h' },
+      /^express-llm-keys: LITELLM_BASE_URL must/,
     ],
     [
       'an address that others can reach, without an admin token',

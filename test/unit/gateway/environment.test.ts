@@ -8,6 +8,8 @@ describe('readEnvironment', () => {
       host: '127.0.0.1',
       adminToken: null,
       upstream: null,
+      redisUrl: null,
+      databaseUrl: null,
       secretPrefix: undefined,
       keyDefaults: {},
     });
@@ -20,6 +22,8 @@ describe('readEnvironment', () => {
       ADMIN_TOKEN: 'token',
       UPSTREAM_BASE_URL: 'https://api.openai.com/v1',
       UPSTREAM_API_KEY: 'sk-upstream',
+      REDIS_URL: 'rediss://me:pw@host:6380/1',
+      DATABASE_URL: 'postgresql://host/keys?sslmode=require',
       VIRTUAL_KEY_PREFIX: 'sk-acme',
       VIRTUAL_KEY_DEFAULT_BUDGET: '12.5',
       VIRTUAL_KEY_DEFAULT_TPM: '90000',
@@ -30,6 +34,8 @@ describe('readEnvironment', () => {
       host: '0.0.0.0',
       adminToken: 'token',
       upstream: { baseUrl: new URL('https://api.openai.com/v1'), apiKey: 'sk-upstream' },
+      redisUrl: 'rediss://me:pw@host:6380/1',
+      databaseUrl: 'postgresql://host/keys?sslmode=require',
       secretPrefix: 'sk-acme',
       keyDefaults: { maxBudget: 12.5, tpmLimit: 90_000, rpmLimit: 0 },
     });
@@ -55,15 +61,15 @@ describe('readEnvironment', () => {
       'ADMIN_TOKEN must be set when HOST is 127.0.0.1.example.com: others can reach it',
     ],
     [{ ADMIN_TOKEN: 'two words' }, 'ADMIN_TOKEN must be printable characters without spaces'],
+    [{ REDIS_URL: 'host:6379', ADMIN_TOKEN: 't' }, 'REDIS_URL must be a redis or rediss URL'],
+    [{ DATABASE_URL: 'mysql://u:secret@host', ADMIN_TOKEN: 't' }, 'DATABASE_URL must be a postgres or postgresql URL'],
+    ...[{ REDIS_URL: 'redis://host' }, { DATABASE_URL: 'postgres://host' }].map(
+      (env) => [env, 'ADMIN_TOKEN must be set when keys outlive the gateway, in REDIS_URL or DATABASE_URL'] as const,
+    ),
     [
-      { REDIS_URL: 'redis://secret@host' },
-      'REDIS_URL must be unset: this version keeps everything in memory, and cannot use it yet',
-    ],
-    [
-      { DATABASE_URL: 'x', LITELLM_BASE_URL: 'x', LITELLM_MASTER_KEY: 'x' },
-      'DATABASE_URL must be unset: this version keeps everything in memory, and cannot use it yet',
-      'LITELLM_BASE_URL must be unset: this version keeps everything in memory, and cannot use it yet',
-      'LITELLM_MASTER_KEY must be unset: this version keeps everything in memory, and cannot use it yet',
+      { LITELLM_BASE_URL: 'x', LITELLM_MASTER_KEY: 'x' },
+      'LITELLM_BASE_URL must be unset: this version cannot use it yet',
+      'LITELLM_MASTER_KEY must be unset: this version cannot use it yet',
     ],
     [{ UPSTREAM_API_KEY: 'sk-x' }, 'UPSTREAM_API_KEY needs UPSTREAM_BASE_URL'],
     ...['ftp://host', 'api.openai.com/v1', 'https://me:pw@host', 'https://host/?key=1'].map(
