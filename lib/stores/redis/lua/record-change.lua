@@ -4,7 +4,7 @@
 -- KEYS[1] the record (hash)           KEYS[2] the latest number of a row (string)
 -- KEYS[3] audit entries (sorted set)  KEYS[4] audit rows (hash)
 -- KEYS[5] outbox order (sorted set)   KEYS[6] outbox rows (hash)
--- KEYS[7] pending fences (sorted set)
+-- KEYS[7] pending fences (sorted set of scope, number, revision and fence, with NUL in between)
 --
 -- ARGV[1] the change, as JSON of texts, whole numbers and flags. Records are texts in it and stay what they are: cjson
 -- would turn an empty list into an object, and write no more than 14 digits of a number.
@@ -56,7 +56,7 @@ local function write_audit(number)
   end
 end
 
--- Writes the rows, tells who listens, and answers all fences that are pending: those of one scope are raised in order.
+-- Writes the rows, tells who listens, and answers the fences of this scope that are pending, oldest first.
 local function commit(revision)
   local number = redis.call('INCR', KEYS[2])
   write_audit(number)
@@ -64,10 +64,12 @@ local function commit(revision)
     redis.call('ZADD', KEYS[5], number, change.outbox.keyId)
     redis.call('HSET', KEYS[6], change.outbox.keyId, table.concat({ change.outbox.id, integer(revision), integer(now) }, ' '))
   end
+  if not change.scopeId then return {} end
   if change.fence then
-    redis.call('ZADD', KEYS[7], number, integer(revision) .. ' ' .. change.fence)
+    local fence = { change.scopeId, string.format('%016.0f', number), integer(revision), change.fence }
+    redis.call('ZADD', KEYS[7], 0, table.concat(fence, '\0'))
   end
   -- A user that may not publish changes records all the same.
-  if change.channel then redis.pcall('PUBLISH', change.channel, integer(revision) .. ' ' .. change.scopeId) end
-  return redis.call('ZRANGE', KEYS[7], 0, 99)
+  redis.pcall('PUBLISH', change.channel, integer(revision) .. ' ' .. change.scopeId)
+  return redis.call('ZRANGEBYLEX', KEYS[7], '[' .. change.scopeId .. '\0', '(' .. change.scopeId .. '\1')
 end

@@ -34,7 +34,7 @@ export interface Changes {
     own: { readonly keys: readonly string[]; readonly record: unknown },
   ): Promise<ChangeReply>;
   appendAudit(script: Script<undefined>, entry: AuditEntry): Promise<void>;
-  /** Raises what could not be raised when it was due; answers how many. */
+  /** Raises what could not be raised when it was due, as far as the ledger answers; tells how many. */
   raisePending(): Promise<number>;
 }
 
@@ -43,6 +43,9 @@ export interface ChangesOptions {
   readonly raiseFence: RaiseFence;
   readonly maxAuditRows: number;
 }
+
+/** More than one shard's outage leaves; those of other scopes must not wait behind them. */
+const pendingAtOnce = 1000;
 
 export function createChanges({ connection, raiseFence, maxAuditRows }: ChangesOptions): Changes {
   const { client, run, names, nowMs } = connection;
@@ -82,7 +85,7 @@ export function createChanges({ connection, raiseFence, maxAuditRows }: ChangesO
       const reply = await run(script, [change.recordKey, ...commonKeys, ...keys], args);
       if (reply.outcome !== 'changed') return reply;
       // Those of earlier changes come first, since each carries budgets over from where the one before left them.
-      for (const row of reply.fences.filter((row) => readFence(row)?.scopeId === change.scopeId)) {
+      for (const row of reply.fences) {
         try {
           await raise(row);
         } catch (cause) {
@@ -99,18 +102,26 @@ export function createChanges({ connection, raiseFence, maxAuditRows }: ChangesO
     },
 
     async raisePending() {
-      const rows = await asked(() => client.zrange(names.fences, '0', '99'));
-      for (const row of rows) await raise(row);
-      return rows.length;
+      const rows = await asked(() => client.zrange(names.fences, '0', String(pendingAtOnce - 1)));
+      const failing = new Set<string | undefined>();
+      for (const row of rows) {
+        const scope = scopeOf(row);
+        if (!failing.has(scope)) await raise(row).catch(() => failing.add(scope));
+      }
+      return rows.filter((row) => !failing.has(scopeOf(row))).length;
     },
   };
 }
 
+function scopeOf(row: string): string | undefined {
+  return row.split('\0', 1)[0];
+}
+
 /** `undefined` for a row that was edited into nonsense: it is removed. */
 function readFence(row: string): Fence | undefined {
-  const space = row.indexOf(' ');
+  const [, , revision, fence = ''] = row.split('\0');
   try {
-    return { ...JSON.parse(row.slice(space + 1)), revision: Number(row.slice(0, space)) };
+    return { ...JSON.parse(fence), revision: Number(revision) };
   } catch {
     return undefined;
   }
