@@ -3,6 +3,7 @@ import { parseArgs } from 'node:util';
 import { expressBench, gatewayBench, streamBench } from './http.ts';
 import { ledgerBench } from './ledger.ts';
 import { memoryBench } from './memory.ts';
+import { postgresBench } from './postgres.ts';
 import { type Bench, isMet, printed } from './report.ts';
 import { denialBench, serviceBench } from './service.ts';
 
@@ -14,6 +15,7 @@ const benches: readonly Bench[] = [
   gatewayBench,
   streamBench,
   memoryBench,
+  postgresBench,
 ];
 
 const { values } = parseArgs({
