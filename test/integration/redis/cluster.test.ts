@@ -1,0 +1,81 @@
+import assert from 'node:assert/strict';
+import { Cluster } from 'ioredis';
+import { Cluster as Cluster5 } from 'ioredis5';
+import type { RedisClient } from '../../../lib/stores/redis/client.ts';
+import { redisStore } from '../../../lib/stores/redis/redis-store.ts';
+import type { StoreNotice } from '../../../lib/stores/store.ts';
+import { storeCases } from '../../../lib/testing/index.ts';
+import { nextVersion, sampleChange, sampleKey } from '../../../lib/testing/store-suite/sample-records.ts';
+import { eventually } from '../../support/eventually.ts';
+import { newPrefix } from '../../support/services/random-name.ts';
+import { type RedisCluster, redisCluster } from '../../support/services/redis-cluster.ts';
+
+const anyNumber = { maxActive: null };
+const quiet = { warn: () => undefined, error: () => undefined };
+
+describe('redisStore: Cluster', () => {
+  let cluster: RedisCluster;
+  const clients: RedisClient[] = [];
+
+  before(async function () {
+    this.timeout(60_000);
+    cluster = await redisCluster();
+    clients.push(new Cluster([...cluster.nodes]), new Cluster5([...cluster.nodes]) as unknown as Cluster);
+  });
+
+  after(async () => {
+    for (const client of clients) client.disconnect();
+    await cluster.stop();
+  });
+
+  function client(at = 0): RedisClient {
+    const found = clients[at];
+    if (found === undefined) throw new Error('There is no such client');
+    return found;
+  }
+
+  for (const { name, role, run } of storeCases) {
+    it(`${role}: ${name}`, () => run(() => redisStore({ client: client(), prefix: newPrefix() })));
+  }
+
+  it('loses no change and makes none twice while the slot of the records moves', async () => {
+    const prefix = newPrefix();
+    const store = redisStore({ client: client(), prefix });
+    const keys = ['a', 'b', 'c', 'd'].map((id) => sampleKey(1, { id, ownerId: 'ann' }));
+    for (const key of keys) await store.insertKey(key, sampleChange(), anyNumber);
+    let isMoving = true;
+    const writing = keys.map(async (first) => {
+      let key = first;
+      while (isMoving || key.version < 20) {
+        key = nextVersion(key, { name: `Version ${key.version}` });
+        assert.equal((await store.updateKey(key, sampleChange(), anyNumber)).outcome, 'updated');
+      }
+      return key.version;
+    });
+    const [one, two] = cluster.masters;
+    if (one === undefined || two === undefined) throw new Error('The cluster has three masters');
+    const slot = Number(await client().cluster('KEYSLOT', `${prefix}{records}:sequence`));
+    for (const master of [one, two, one]) await cluster.migrateSlot(slot, master);
+    isMoving = false;
+    const versions = await Promise.all(writing);
+    for (const [at, key] of keys.entries()) assert.equal((await store.findKey(key.id))?.version, versions[at]);
+    const changes = versions.reduce((sum, version) => sum + version, 0);
+    assert.equal((await store.listAudit({}, { limit: 1 })).total, changes);
+    assert.equal((await store.listKeys({ ownerIds: ['ann'] }, { limit: 5 })).total, 4);
+  });
+
+  it('tells of changes in another process, whatever node that is connected to', async () => {
+    const prefix = newPrefix();
+    const notices: StoreNotice[] = [];
+    const here = redisStore({ client: client(0), prefix });
+    const there = redisStore({ client: client(1), prefix });
+    const leave = there.open({ logger: quiet, onNotice: (notice) => notices.push(notice) });
+    try {
+      await eventually(() => notices.length > 0);
+      await here.insertKey(sampleKey(1, { id: 'a' }), sampleChange(), anyNumber);
+      await eventually(() => notices.some((notice) => notice.type === 'changed' && notice.scopeId === 'key:a'));
+    } finally {
+      leave();
+    }
+  });
+});
