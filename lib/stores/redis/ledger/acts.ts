@@ -21,12 +21,13 @@ export function ledgerScript<R>(...files: readonly (keyof typeof luaFiles)[]): S
   );
 }
 
-/** Runs a script of the ledger: its act travels as one JSON text. */
+/** Runs a script of the ledger: its act travels as one JSON text, before others that are made once for many acts. */
 export function runAct<R>(
   { run, givenMs }: Pick<LedgerContext, 'run' | 'givenMs'>,
   script: Script<R>,
   keys: readonly string[],
   act: object,
+  ...texts: readonly string[]
 ): Promise<R> {
-  return run(script, keys, [JSON.stringify({ nowMs: givenMs(), ...act })]);
+  return run(script, keys, [JSON.stringify({ nowMs: givenMs(), ...act }), ...texts]);
 }

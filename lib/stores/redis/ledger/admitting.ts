@@ -3,7 +3,7 @@ import type { ScopeId } from '../../../limits/limit.ts';
 import type { AdmitRequest, AdmitVerdict, ExtendRequest, Hold } from '../../store.ts';
 import { quoted } from '../records/names.ts';
 import { type LedgerContext, ledgerScript, runAct } from './acts.ts';
-import { type CallBody, holdOf, readBody, writeBody } from './bodies.ts';
+import { holdOf, readBody, writeBody } from './bodies.ts';
 import { readScope } from './names.ts';
 import { compilePlan, quotedAll } from './plans.ts';
 import { type Jumps, tellJumps } from './replies.ts';
@@ -60,19 +60,18 @@ export function createAdmitting(context: LedgerContext, expiry: Expiry, drawNonc
     const compiled = compilePlan(plan);
     const scopeIds = [...compiled.scopeIds, ...further];
     const shards = [...new Set([home, ...scopeIds.map(names.shardOf)])];
-    const body: CallBody = { subject, takes: compiled.takes, trace, leaseMs, onAbandoned };
+    const body = writeBody(compiled.takes, { subject, trace, leaseMs, onAbandoned });
     const keys = [
       names.hold(home, holdId),
       names.leases(home),
       ...scopeIds.map(names.scope),
       ...shards.filter((shard) => shard !== home).map(names.leases),
     ];
-    const reply = await runAct(context, admitScript, keys, {
+    const act = {
       holdId,
       callId: quoted(callId),
       mintedAtMs: request.mintedAtMs,
       scopeIds: quotedAll(scopeIds),
-      plan: compiled.forScript,
       ...amounts,
       clamp: clamp && {
         inputTokens: clamp.inputTokens,
@@ -83,10 +82,9 @@ export function createAdmitting(context: LedgerContext, expiry: Expiry, drawNonc
       },
       notAfterMs: request.notAfterMs ?? undefined,
       leaseMs,
-      slots: compiled.slots,
       replacesFirst: call.replacesFirst,
-      body: writeBody(body),
-    });
+    };
+    const reply = await runAct(context, admitScript, keys, act, compiled.plan, body);
     tellJumps(reply[1], notify);
 
     switch (reply[0]) {

@@ -13,9 +13,11 @@ export interface CallBody {
   readonly onAbandoned: AdmitRequest['onAbandoned'];
 }
 
-export function writeBody({ subject, takes, trace, leaseMs, onAbandoned }: CallBody): string {
-  // Texts of callers are a text inside: scripts decode only what they need, and not every text that JSON can carry.
-  return JSON.stringify({ takes, of: JSON.stringify({ subject, trace, leaseMs, onAbandoned }) });
+/** @param takes JSON, which is the same for all calls under a plan */
+export function writeBody(takes: string, { subject, trace, leaseMs, onAbandoned }: Omit<CallBody, 'takes'>): string {
+  // Texts of callers are a text inside: scripts decode what they need, and not every text that JSON can carry.
+  const of = JSON.stringify({ subject, trace, leaseMs, onAbandoned });
+  return `{"takes":${takes},"of":${JSON.stringify(of)}}`;
 }
 
 export function readBody(body: string): CallBody {

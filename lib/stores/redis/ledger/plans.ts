@@ -1,14 +1,14 @@
 import type { AdmissionPlan, ScopeId } from '../../../limits/limit.ts';
 import { quoted } from '../records/names.ts';
-import { type Counter, counterOf } from './names.ts';
+import { counterOf } from './names.ts';
 
 /** A plan as the script reads it, and what all calls under it take. */
 export interface CompiledPlan {
   readonly scopeIds: readonly ScopeId[];
-  readonly forScript: object;
-  readonly takes: readonly Counter[];
-  /** Scopes whose slots a hold takes, as JSON. */
-  readonly slots: string;
+  /** JSON. */
+  readonly plan: string;
+  /** JSON. */
+  readonly takes: string;
 }
 
 const compiledPlans = new WeakMap<AdmissionPlan, CompiledPlan>();
@@ -20,9 +20,10 @@ export function compilePlan(plan: AdmissionPlan): CompiledPlan {
   const takes = plan.takes.map(counterOf);
   const compiled = {
     scopeIds: plan.scopes.map(({ scopeId }) => scopeId),
-    takes,
-    slots: JSON.stringify(takes.flatMap(({ kind, scope }) => (kind === 'concurrency' ? [scope] : []))),
-    forScript: {
+    takes: JSON.stringify(takes),
+    plan: JSON.stringify({
+      // Scopes whose slots a hold takes: kept with it, and read when it ends.
+      slots: JSON.stringify(takes.flatMap(({ kind, scope }) => (kind === 'concurrency' ? [scope] : []))),
       revisions: plan.scopes.map(({ revision }) => revision),
       limits: plan.limits.map((limit, position) => ({
         kind: limit.measure,
@@ -35,7 +36,7 @@ export function compilePlan(plan: AdmissionPlan): CompiledPlan {
       maxTokens: plan.maxTokensPerRequest?.limit,
       validFromMs: plan.validFromMs,
       validUntilMs: plan.validUntilMs,
-    },
+    }),
   };
   compiledPlans.set(plan, compiled);
   return compiled;

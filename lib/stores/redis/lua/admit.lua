@@ -2,8 +2,9 @@
 --
 -- KEYS[1] the hold (hash)   KEYS[2] leases of its shard (sorted set)   KEYS[3..] act.scopeIds, in their order (hashes);
 -- then further leases where a hold may stand that is in the way
--- act: callId, mintedAtMs, plan {scopes, limits, maxTokens, validFromMs, validUntilMs}, tokens, costNanoUsd, clamp,
---   notAfterMs, leaseMs, slots, body, replacesFirst
+-- act: holdId, callId, scopeIds, mintedAtMs, tokens, costNanoUsd, clamp, notAfterMs, leaseMs, replacesFirst
+-- ARGV[2] the plan, as JSON: revisions, limits, slots, maxTokens, validFromMs, validUntilMs
+-- ARGV[3] what is kept of the call beside its numbers; of it only `takes` is read here
 -- Result: outcome, jumps of the clock, then by outcome
 --   admitted: at, tokens, cost, output tokens (-1: no clamp), remaining (-1: no limit), body
 --   refused: position (-1: the request alone is too large), retry in ms (-1: never), remaining, whether leases are over
@@ -12,7 +13,8 @@
 
 local oldest_admission_ms = 300000
 local header = '<dddddddd'
-local plan = act.plan
+local plan = cjson.decode(ARGV[2])
+local body = ARGV[3]
 local call_field = 'c:' .. act.callId
 
 local function reply(outcome, ...) return { outcome, jumps, ... } end
@@ -207,12 +209,12 @@ for _, scope in ipairs(scopes) do save_scope(scope) end
 local order = is_further and redis.call('HLEN', KEYS[1]) or 0
 local value = 'o' .. struct.pack(header, now, act.tokens, act.costNanoUsd, tokens, cost, output, order, #remaining)
 for _, left in ipairs(remaining) do value = value .. struct.pack('<d', left) end
-value = value .. act.body
+value = value .. body
 if is_further then
   if replaced then redis.call('HSET', KEYS[1], 'c:', 'r' .. known[3]:sub(2)) end
   redis.call('HSET', KEYS[1], 'n', known[1] + 1, call_field, value)
 else
-  redis.call('HSET', KEYS[1], 'n', 1, 's', act.slots, call_field, value)
+  redis.call('HSET', KEYS[1], 'n', 1, 's', plan.slots, call_field, value)
   start_lease(KEYS[2], act.holdId, act.leaseMs)
 end
 return reply('admitted', now, tokens, cost, output, numbers(remaining))
