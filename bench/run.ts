@@ -4,6 +4,7 @@ import { expressBench, gatewayBench, streamBench } from './http.ts';
 import { ledgerBench } from './ledger.ts';
 import { memoryBench } from './memory.ts';
 import { postgresBench } from './postgres.ts';
+import { redisBench } from './redis.ts';
 import { type Bench, isMet, printed } from './report.ts';
 import { denialBench, serviceBench } from './service.ts';
 
@@ -16,6 +17,7 @@ const benches: readonly Bench[] = [
   streamBench,
   memoryBench,
   postgresBench,
+  redisBench,
 ];
 
 const { values } = parseArgs({
