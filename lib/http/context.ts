@@ -43,10 +43,21 @@ export function getLlm(request: IncomingMessage): LlmContext {
   return contextOf(llm);
 }
 
-/** Puts the context at `req.llm`. */
-export function exposeContext(request: IncomingMessage, llm: LlmRequest): void {
-  (request as { llm?: LlmContext }).llm = contextOf(llm);
+/** Puts the context at `req.llm`, where it is made when it is first read: that takes longer than all before it. */
+export function exposeContext(request: IncomingMessage): void {
+  Object.defineProperty(request, 'llm', contextProperty);
 }
+
+const contextProperty: PropertyDescriptor & ThisType<IncomingMessage> = {
+  configurable: true,
+  enumerable: true,
+  get() {
+    return getLlm(this);
+  },
+  set(value: unknown) {
+    Object.defineProperty(this, 'llm', { configurable: true, enumerable: true, writable: true, value });
+  },
+};
 
 const contexts = new WeakMap<LlmRequest, LlmContext>();
 

@@ -139,7 +139,7 @@ function attach(
     acted: new Set<string>(),
   };
   attachLlmRequest(req, llm);
-  exposeContext(req, llm);
+  exposeContext(req);
   whenClosed(res, () => {
     if (!res.writableFinished) leaving.abort();
   });

@@ -11,15 +11,16 @@ export function createTimerWheel(periodMs: number): TimerWheel {
   const slots = Array.from({ length: slotCount }, () => new Set<() => void>());
   let current = 0;
   let size = 0;
-  let turning: NodeJS.Timeout | undefined;
+  let isTurning = false;
 
   function wait(): void {
-    turning ??= setTimeout(turn, periodMs / slotCount).unref();
+    isTurning = true;
+    setTimeout(turn, periodMs / slotCount).unref();
   }
 
   function turn(): void {
-    turning = undefined;
-    if (size === 0) return;
+    isTurning = size > 0;
+    if (!isTurning) return;
     wait();
     current = (current + 1) % slotCount;
     for (const act of slots[current] ?? []) act();
@@ -30,7 +31,7 @@ export function createTimerWheel(periodMs: number): TimerWheel {
       const slot = slots[current];
       slot?.add(act);
       size += 1;
-      wait();
+      if (!isTurning) wait();
       return () => {
         if (slot?.delete(act)) size -= 1;
       };

@@ -47,6 +47,16 @@ onEachExpress('getLlm', (createApp) => {
     assert.ok(!shown.includes(secret) && !/hash/i.test(shown));
   });
 
+  it('leaves req.llm to an app that sets it', async () => {
+    const { keys } = testService();
+    const app = createApp().use(requireApiKey({ keys, optional: true }), (req, res) => {
+      Object.assign(req, { llm: 'its own' });
+      res.json({ ...getLlm(req), llm: (req as unknown as { llm: unknown }).llm });
+    });
+    const { body } = await request(app).get('/');
+    assert.deepEqual([body.state, body.llm], ['anonymous', 'its own']);
+  });
+
   it('tells nothing of anonymous requests but that they are', async () => {
     const { keys } = testService();
     const app = createApp().use(requireApiKey({ keys, optional: true }), (req, res) => {
