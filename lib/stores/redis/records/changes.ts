@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { StoreUnavailableError } from '../../../errors.ts';
+import { FencePendingError } from '../../../errors.ts';
 import type { ScopeId } from '../../../limits/limit.ts';
 import type { CombinableLedger, Fence } from '../../combinable.ts';
 import type { AuditEntry, Change } from '../../store.ts';
@@ -27,7 +27,7 @@ export interface RecordChange {
 
 /** Changes records together with their history, and raises the fences that changes leave. */
 export interface Changes {
-  /** Resolves when the ledger knows of the change. */
+  /** Resolves when the ledger knows of the change. @throws FencePendingError where it is stored, and the ledger does not */
   make(
     script: Script<ChangeReply>,
     change: RecordChange,
@@ -89,9 +89,7 @@ export function createChanges({ connection, raiseFence, maxAuditRows }: ChangesO
         try {
           await raise(row);
         } catch (cause) {
-          throw new StoreUnavailableError('The change is stored, and its fence is pending: it holds within a second', {
-            cause,
-          });
+          throw new FencePendingError({ cause });
         }
       }
       return reply;
