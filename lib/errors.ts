@@ -187,8 +187,8 @@ export class StoreUnavailableError extends LlmKeysError {
 }
 
 /**
- * 503: the change is stored, and its ledger (Redis, or that of a combined store) has yet to hear of it; it will as soon as it answers. Until
- * then calls may be judged by the record before the change, for at most `cacheMs`.
+ * 503: the change is stored, and the ledger (of a combined store, or in another slot of Redis) has yet to hear of it; it
+ * will as soon as it answers. Until then calls may be judged by the record before the change, for at most `cacheMs`.
  */
 export class FencePendingError extends LlmKeysError {
   constructor(options?: ErrorOptions) {

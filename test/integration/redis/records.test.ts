@@ -4,6 +4,7 @@ import { createRecordConnection } from '../../../lib/stores/redis/records/record
 import { createRedisRecords } from '../../../lib/stores/redis/records/records.ts';
 import { nextVersion, sampleChange, sampleKey, samplePolicy } from '../../../lib/testing/store-suite/sample-records.ts';
 import { type RedisSession, redisSession } from '../../support/redis-session.ts';
+import { newPrefix } from '../../support/services/random-name.ts';
 import { redisServer } from '../../support/services/redis-server.ts';
 
 const anyNumber = { maxActive: null };
@@ -143,7 +144,7 @@ describe('redisStore: records', () => {
   });
 
   it('keeps a change whose fence could not be raised, says so, and raises it later, in order', async () => {
-    const { client, prefix } = session;
+    const { client } = session;
     const raised: string[] = [];
     let isDown = true;
     const raiseFence: CombinableLedger['fence'] = async ({ scopeId, isNew, isClosed }) => {
@@ -151,7 +152,12 @@ describe('redisStore: records', () => {
       raised.push(`${scopeId} ${isNew} ${isClosed}`);
       return { state: 'fenced' };
     };
-    const connection = createRecordConnection({ client, prefix, nowMs: () => 1000, notify: () => undefined });
+    const connection = createRecordConnection({
+      client,
+      prefix: newPrefix(),
+      nowMs: () => 1000,
+      notify: () => undefined,
+    });
     const records = createRedisRecords({ connection, raiseFence, maxAuditRows: 10, maxAlerts: 10 });
     const key = sampleKey(1, { id: 'a' });
     const pending = { name: 'FencePendingError', code: 'fence_pending' };
