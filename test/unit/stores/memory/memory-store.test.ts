@@ -93,10 +93,11 @@ describe('memoryStore', () => {
     }
     const { events, cursor } = await session.store.usageEvents(null, 1000);
     assert.ok(events.length >= 10 && events.length < 20);
-    assert.deepEqual([events.at(-1)?.trace, cursor], ['94', '95']);
+    assert.equal(events.at(-1)?.trace, '94');
+    assert.match(cursor, /:95$/);
     const [row] = await session.store.usage({ groupBy: [] });
     assert.deepEqual([row?.requests, row?.costNanoUsd], [95, 9_500_000_000]);
-    assert.deepEqual((await session.store.usageEvents('3', 1)).events, events.slice(0, 1));
+    assert.deepEqual((await session.store.usageEvents(cursor.replace(/95$/, '3'), 1)).events, events.slice(0, 1));
   });
 
   it('drops the oldest sums when there are too many', async () => {
