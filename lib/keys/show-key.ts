@@ -87,13 +87,15 @@ function showBudget({ maxBudgetNanoUsd, budgetDuration }: Budget): BudgetInput {
   return { maxBudget: usd(maxBudgetNanoUsd), budgetDuration };
 }
 
-function showSpend({ spentNanoUsd, heldNanoUsd, limitNanoUsd, exceeded, resetAtMs }: KeySpend) {
+function showSpend(spend: KeySpend) {
+  const { spentNanoUsd, heldNanoUsd, limitNanoUsd, exceeded, resetAtMs, isApproximate } = spend;
   return {
     budgetExceeded: exceeded,
     spend: usd(spentNanoUsd),
     budgetRemaining: limitNanoUsd === null ? null : usd(Math.max(0, limitNanoUsd - spentNanoUsd - heldNanoUsd)),
     budgetUtilization: limitNanoUsd === null ? null : utilization(spentNanoUsd, limitNanoUsd),
     budgetResetAt: isoTimeOrNull(resetAtMs),
+    ...(isApproximate && { spendIsApproximate: true as const }),
   };
 }
 

@@ -55,6 +55,8 @@ export interface VirtualKey extends KeySettings {
   /** Percent; `null` without a budget. */
   readonly budgetUtilization: number | null;
   readonly budgetResetAt: string | null;
+  /** The counters do not answer: `spend` is what the usage record says, without what is held. Absent: it is exact. */
+  readonly spendIsApproximate?: true;
   /** State of the key's twin at a mirror; `null` where there is none. */
   readonly sync: unknown;
 }

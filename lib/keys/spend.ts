@@ -11,6 +11,8 @@ export interface KeySpend {
   /** Any budget of the key has nothing left. */
   readonly exceeded: boolean;
   readonly resetAtMs: number | null;
+  /** The ledger does not answer; see `ScopeBalance`. */
+  readonly isApproximate: boolean;
 }
 
 /**
@@ -43,5 +45,6 @@ export function keySpend(key: VirtualKeyRecord, balance: ScopeBalance | undefine
     limitNanoUsd: shown?.limit ?? null,
     exceeded: counted.some(({ limit, spent }) => limit !== null && spent >= limit),
     resetAtMs: shown?.endMs ?? null,
+    isApproximate: balance?.isApproximate === true,
   };
 }

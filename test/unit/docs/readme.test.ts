@@ -119,6 +119,7 @@ describe('README.md', () => {
       UnsupportedMediaTypeError: () => new errors.UnsupportedMediaTypeError(),
       TooManyFailedAttemptsError: () => new errors.TooManyFailedAttemptsError(3000),
       StoreUnavailableError: () => new errors.StoreUnavailableError(),
+      FencePendingError: () => new errors.FencePendingError(),
     };
     const rows = tableAfter('| class | code | status |').slice(2);
     assert.deepEqual(firstCells(['', '', ...rows]), [...Object.keys(sample), RefusedError.name]);

@@ -30,7 +30,14 @@ const record: VirtualKeyRecord = {
   updatedAtMs: nowMs,
   lastUsedAtMs: null,
 };
-const unspent: KeySpend = { spentNanoUsd: 0, heldNanoUsd: 0, limitNanoUsd: 500e9, exceeded: false, resetAtMs: null };
+const unspent: KeySpend = {
+  spentNanoUsd: 0,
+  heldNanoUsd: 0,
+  limitNanoUsd: 500e9,
+  exceeded: false,
+  resetAtMs: null,
+  isApproximate: false,
+};
 
 describe('showKey', () => {
   it('shows the fields of the input, in USD and ISO 8601', () => {
