@@ -1,0 +1,111 @@
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import knexFactory from 'knex';
+import type { StoreUnavailableError } from '../../../lib/errors.ts';
+import { migrate } from '../../../lib/stores/postgres/migrate.ts';
+import { migrationFiles } from '../../../lib/stores/postgres/migrations.ts';
+import { postgresStore } from '../../../lib/stores/postgres/postgres-store.ts';
+import { anyNumber, sampleChange, sampleKey } from '../../../lib/testing/store-suite/sample-records.ts';
+import { createPostgresSchema } from '../../support/services/postgres-schema.ts';
+import { postgresServer } from '../../support/services/postgres-server.ts';
+import { newSchema } from '../../support/services/random-name.ts';
+
+const names = Object.keys(migrationFiles);
+
+async function connect() {
+  const { url } = await postgresServer();
+  return knexFactory({ client: 'pg', connection: url, pool: { min: 0, max: 2 } });
+}
+
+async function assertNamesMigrate(store: ReturnType<typeof postgresStore>): Promise<void> {
+  await assert.rejects(store.ping(), ({ code, message, cause }: StoreUnavailableError) => {
+    assert.equal(code, 'store_unavailable');
+    assert.match(message, /run migrate\(knex, \{ schema \}\)/);
+    // What the log tells.
+    assert.match(cause instanceof Error ? cause.message : '', /run migrate/);
+    return true;
+  });
+}
+
+describe('migrate', () => {
+  it('has the files of migrations/, numbered from 1', () => {
+    execFileSync(process.execPath, ['scripts/embed-files.mjs', '--check'], { stdio: 'pipe' });
+    assert.deepEqual(
+      names.map((name) => Number.parseInt(name, 10)),
+      names.map((_, index) => index + 1),
+    );
+  });
+
+  it('carries out each migration once when 20 processes start at once', async () => {
+    const schema = newSchema();
+    const clients = await Promise.all(Array.from({ length: 20 }, connect));
+    const results = await Promise.all(clients.map((knex) => migrate(knex, { schema })));
+    const [knex] = clients;
+    assert.deepEqual(
+      results.flatMap(({ applied }) => applied),
+      names,
+    );
+    assert.equal(results.filter(({ applied }) => applied.length === 0).length, 19);
+    await knex?.raw('drop schema ?? cascade', [schema]);
+    await Promise.all(clients.map((client) => client.destroy()));
+  });
+
+  for (const schema of [
+    `A "quoted" ${newSchema()}`,
+    `Ünïcode'%s;--${newSchema()}`,
+    'select',
+    `${newSchema()}`.padEnd(63, 'x'),
+  ]) {
+    it(`makes a store in the schema ${schema}`, async () => {
+      const tables = await createPostgresSchema({ schema });
+      const store = postgresStore({ knex: tables.knex, schema });
+      const record = sampleKey(Date.now());
+      assert.equal((await store.insertKey(record, sampleChange(), anyNumber)).outcome, 'inserted');
+      assert.equal((await store.findKey(record.id))?.id, record.id);
+      assert.deepEqual(await migrate(tables.knex, { schema }), { applied: [] });
+      await tables.drop();
+    });
+  }
+
+  it('refuses names that are none, and clients that are not for Postgres', async () => {
+    const knex = await connect();
+    for (const schema of ['', 'a\0b', 'x'.repeat(64), 'ü'.repeat(32)]) {
+      await assert.rejects(migrate(knex, { schema }), { name: 'TypeError', message: /^schema must be/ });
+      assert.throws(() => postgresStore({ knex, schema }), { name: 'TypeError', message: /^schema must be/ });
+    }
+    const redshift = knexFactory({ client: 'redshift' });
+    assert.throws(() => postgresStore({ knex: redshift }), { name: 'TypeError', message: /is for redshift/ });
+    for (const client of [undefined, {}, 'postgres://localhost']) {
+      assert.throws(() => postgresStore({ knex: client as never }), { name: 'TypeError', message: /instance of knex/ });
+    }
+    assert.throws(() => postgresStore({ knex, shema: 'a' } as never), {
+      name: 'TypeError',
+      message: /no option "shema"/,
+    });
+    assert.throws(() => postgresStore({ knex, notifications: 'push' } as never), { name: 'TypeError' });
+    assert.throws(() => postgresStore({ knex, pollMs: 0 }), { name: 'TypeError' });
+    await knex.destroy();
+  });
+
+  it('is named by a store whose tables are missing, older or dropped, until it has been run', async () => {
+    const knex = await connect();
+    const schema = newSchema();
+    const store = postgresStore({ knex, schema });
+    await assertNamesMigrate(store);
+    await migrate(knex, { schema });
+    await store.ping();
+    await knex.withSchema(schema).table('migrations').where('id', names.length).delete();
+    await assertNamesMigrate(postgresStore({ knex, schema }));
+    await knex.raw('drop schema ?? cascade', [schema]);
+    await assert.rejects(store.findKey('a'), { code: 'store_unavailable', message: /run migrate/ });
+    await knex.destroy();
+  });
+
+  it('leaves the tables of a newer version alone, which this one can use', async () => {
+    const tables = await createPostgresSchema();
+    await tables.run("insert into migrations (id, name) values (9999, '9999-later')");
+    assert.deepEqual(await migrate(tables.knex, { schema: tables.schema }), { applied: [] });
+    await postgresStore({ knex: tables.knex, schema: tables.schema }).ping();
+    await tables.drop();
+  });
+});
