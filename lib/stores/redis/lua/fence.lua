@@ -9,8 +9,9 @@ if act.nonce then
   if scope.known then return 'already' end
   if redis.call('GET', KEYS[2]) ~= act.nonce then return 'unknown' end
 elseif scope.known then
-  if scope.revision >= act.revision and not (act.isClosed and not scope.closed) then return 'already' end
-elseif not act.isNew then
+  -- A call judged by the changed record may have brought its revision, and carries nothing over.
+  if scope.revision > act.revision and not (act.isClosed and not scope.closed) then return 'already' end
+elseif not act.isNew and not act.isClosed then
   -- What is yet to be seeded with an earlier nonce was read before this change.
   redis.call('DEL', KEYS[2])
   return 'unknown'
