@@ -1,5 +1,6 @@
 import { createHash, randomUUID } from 'node:crypto';
 import type { ScopeId } from '../../limits/limit.ts';
+import type { StoreNotice } from '../store.ts';
 import type { Query } from './connection.ts';
 
 /** What processes tell each other of a change: hints, from which each drops what it has cached. */
@@ -38,21 +39,22 @@ select pg_notify($4, $5)`,
   };
 }
 
-export interface ChangeMessage {
+interface Change {
   readonly sender: string;
   readonly scopeId: ScopeId;
   readonly revision: number;
 }
 
 /** An id that is too long for a payload is left out: then anything may have changed. */
-function payloadOf({ sender, scopeId, revision }: ChangeMessage): string {
+function payloadOf({ sender, scopeId, revision }: Change): string {
   const payload = `${sender} ${revision} ${scopeId}`;
   return Buffer.byteLength(payload) <= maxPayloadBytes ? payload : `${sender} ${revision}`;
 }
 
-/** `undefined` for a payload that names no scope. */
-export function readPayload(payload: string): ChangeMessage | undefined {
-  const [, sender, revision, scopeId] = /^(\S+) (\d+) (.+)$/su.exec(payload) ?? [];
-  if (sender === undefined || revision === undefined || scopeId === undefined) return undefined;
-  return { sender, revision: Number(revision), scopeId: scopeId as ScopeId };
+/** What came over the channel. A sender alone is a heartbeat, by which it finds out whether it is heard. */
+export function readPayload(payload: string): { readonly sender: string; readonly notice: StoreNotice | null } {
+  const [sender = '', revision, ...scope] = payload.split(' ');
+  if (revision === undefined) return { sender, notice: null };
+  if (scope.length === 0 || !/^\d{1,16}$/.test(revision)) return { sender, notice: { type: 'missed' } };
+  return { sender, notice: { type: 'changed', scopeId: scope.join(' ') as ScopeId, revision: Number(revision) } };
 }

@@ -18,7 +18,7 @@ const answerWithinMs = 5000;
 
 /**
  * Hears of the changes of other processes on a connection of its own, made of knex's settings and not taken from its pool.
- * What was said while there was none is lost: after each reconnection all that is cached is to be dropped.
+ * What was said while there was none is lost: with each connection all that is cached is to be dropped.
  *
  * @returns ends it
  */
@@ -53,7 +53,8 @@ export function startListener({ connection, changeLog, notify, logger }: Listene
       retry();
       return;
     }
-    if (hasListened || failures > 0) notify({ type: 'missed' });
+    // Also the first time: records may have been read and changed before anything was heard.
+    notify({ type: 'missed' });
     hasListened = true;
     failures = 0;
     beat();
@@ -85,15 +86,11 @@ export function startListener({ connection, changeLog, notify, logger }: Listene
 
   function hear(by: Client, { payload = '' }: Notification): void {
     if (by !== client) return;
-    if (payload === changeLog.sender) {
-      if (whenHeard?.by === by) whenHeard.resolve();
-      return;
-    }
-    const change = readPayload(payload);
-    if (change === undefined) {
-      notify({ type: 'missed' });
-    } else if (change.sender !== changeLog.sender) {
-      notify({ type: 'changed', scopeId: change.scopeId, revision: change.revision });
+    const { sender, notice } = readPayload(payload);
+    if (sender !== changeLog.sender) {
+      if (notice !== null) notify(notice);
+    } else if (notice === null && whenHeard?.by === by) {
+      whenHeard.resolve();
     }
   }
 

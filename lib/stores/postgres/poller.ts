@@ -55,21 +55,23 @@ export function startPoller({ connection, changeLog, pollMs, notify, logger }: P
     const [snapshot] = await query<{ horizon: string }>(
       'select pg_snapshot_xmin(pg_current_snapshot())::text as horizon',
     );
-    if (horizon !== undefined) {
-      const rows = await query<ChangeRow>(
-        `select sequence, sender, scope_id, revision from ${schema}.changes where transaction_id >= $1::xid8 order by sequence`,
-        [horizon],
-      );
-      const isLate = askedAtMs !== undefined && beganAtMs - askedAtMs > keptMs / 2;
-      if (isLate) notify({ type: 'missed' });
-      for (const { sequence, sender, scope_id, revision } of rows) {
-        if (seen.has(sequence) || sender === changeLog.sender || isLate) continue;
-        notify({ type: 'changed', scopeId: scope_id, revision: Number(revision) });
-      }
-      seen = new Set(rows.map(({ sequence }) => sequence));
-    }
+    const hasMissed = askedAtMs === undefined || beganAtMs - askedAtMs > keptMs / 2;
+    if (horizon === undefined || hasMissed) notify({ type: 'missed' });
+    else await tellSince(horizon);
     horizon = snapshot?.horizon;
     askedAtMs = beganAtMs;
+  }
+
+  async function tellSince(from: string): Promise<void> {
+    const rows = await query<ChangeRow>(
+      `select sequence, sender, scope_id, revision from ${schema}.changes where transaction_id >= $1::xid8 order by sequence`,
+      [from],
+    );
+    for (const { sequence, sender, scope_id, revision } of rows) {
+      if (seen.has(sequence) || sender === changeLog.sender) continue;
+      notify({ type: 'changed', scopeId: scope_id, revision: Number(revision) });
+    }
+    seen = new Set(rows.map(({ sequence }) => sequence));
   }
 
   return async () => {

@@ -19,7 +19,9 @@ export async function createPostgresSchema(
   options: { readonly schema?: string; readonly url?: string; readonly pool?: Knex.PoolConfig } = {},
 ): Promise<PostgresSchema> {
   const { schema = newSchema(), pool = { min: 0, max: 10 } } = options;
-  const knex = knexFactory({ client: 'pg', connection: options.url ?? (await postgresServer()).url, pool });
+  const connection = options.url ?? (await postgresServer()).url;
+  // What it would log it also throws.
+  const knex = knexFactory({ client: 'pg', connection, pool, log: { warn() {}, error() {} } });
   await migrate(knex, { schema });
   const { rows } = await knex.raw<{ rows: { statement: string }[] }>(
     `select format('delete from %I.%I', schemaname, tablename) as statement
