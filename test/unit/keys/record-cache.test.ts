@@ -40,6 +40,25 @@ describe('createVirtualKeys: cacheMs', () => {
     assert.deepEqual(reads, { findKey: 2, findKeyByHash: 2, findPolicy: 4 });
   });
 
+  it('reads every record anew when the store may have missed changes', async () => {
+    const { store, reads } = countingStore();
+    let tellMissed = () => {};
+    const service = testService({
+      store: storeWith(store, {
+        open(environment) {
+          tellMissed = () => environment.onNotice({ type: 'missed' });
+          return store.open(environment);
+        },
+      }),
+    });
+    const { secret } = await createKey(service, { ownerId: 'ada' });
+    await service.keys.verify(secret);
+    tellMissed();
+    await service.keys.verify(secret);
+    await service.keys.verify(secret);
+    assert.deepEqual(reads, { findKey: 2, findKeyByHash: 2, findPolicy: 4 });
+  });
+
   it('asks the store once for a secret that nobody has, and never for one that is malformed', async () => {
     const { store, reads } = countingStore();
     const { keys } = testService({ store });
