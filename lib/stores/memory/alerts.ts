@@ -1,5 +1,6 @@
+import { matchesAlert } from '../alert-filter.ts';
 import { comesBefore, cutPage } from '../cursor.ts';
-import type { AlertQuery, AlertRow, Records } from '../store.ts';
+import type { AlertRow, Records } from '../store.ts';
 
 export interface MemoryAlertsOptions {
   readonly now: () => number;
@@ -29,22 +30,9 @@ export function createAlertRows({ now, maxAlerts }: MemoryAlertsOptions): Pick<R
       return { outcome: 'inserted', row };
     },
     async listAlerts(query, page) {
-      const matching = [...rows.values()].filter((row) => matches(row, query));
+      const matching = [...rows.values()].filter((row) => matchesAlert(row, query));
       matching.sort((a, b) => (comesBefore(a, b) ? -1 : 1));
       return cutPage(matching, page, ({ atMs, id }) => ({ atMs, id }));
     },
   };
-}
-
-function matches(row: AlertRow, { types, scopeIds, ownerIds, teamIds }: AlertQuery): boolean {
-  return (
-    isAmong(row.type, types) &&
-    isAmong(row.scopeId, scopeIds) &&
-    isAmong(row.ownerId, ownerIds) &&
-    isAmong(row.teamId, teamIds)
-  );
-}
-
-function isAmong<T>(value: T | null, values: readonly T[] | undefined): boolean {
-  return values === undefined || (value !== null && values.includes(value));
 }

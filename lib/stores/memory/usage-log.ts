@@ -1,34 +1,15 @@
 import { randomUUID } from 'node:crypto';
 import type { UsageLines } from '../../ledger/places.ts';
-import type { UsageDimension, UsageEvent, UsageQuery, UsageRow } from '../../usage/usage.ts';
+import type { UsageEvent, UsageQuery, UsageRow } from '../../usage/usage.ts';
 import type { UsageEventPage } from '../store.ts';
+import { type HourlySum, noCounts, sumUsage } from '../usage-sums.ts';
 
 const hourMs = 3_600_000;
 
 /** The most different model names that are counted apart; further ones count as `other`. */
 const maxModelNames = 1000;
 
-interface Bucket {
-  readonly hourMs: number;
-  readonly keyId: string;
-  readonly ownerId: string | null;
-  readonly teamId: string | null;
-  readonly model: string | null;
-  readonly endpoint: string | null;
-  requests: number;
-  inputTokens: number;
-  outputTokens: number;
-  cacheReadTokens: number;
-  cacheWriteTokens: number;
-  costNanoUsd: number;
-  /** Apart, since an adjustment belongs to its key alone. */
-  adjustedNanoUsd: number;
-}
-
-type Sums = Pick<
-  Bucket,
-  'requests' | 'inputTokens' | 'outputTokens' | 'cacheReadTokens' | 'cacheWriteTokens' | 'costNanoUsd'
->;
+type Bucket = { -readonly [field in keyof HourlySum]: HourlySum[field] };
 
 /** The usage record: the latest events one by one, and sums by the hour of all that are not too old. */
 export interface UsageLog extends UsageLines {
@@ -99,7 +80,7 @@ export function createUsageLog({ maxEvents, maxSums }: UsageLogOptions): UsageLo
     const existing = buckets.get(name);
     if (existing !== undefined) return existing;
     if (buckets.size >= maxSums) dropOldest();
-    const bucket = { hourMs: startMs, keyId, ownerId, teamId, model, endpoint, ...noSums, adjustedNanoUsd: 0 };
+    const bucket = { hourMs: startMs, keyId, ownerId, teamId, model, endpoint, ...noCounts, adjustedNanoUsd: 0 };
     buckets.set(name, bucket);
     return bucket;
   }
@@ -127,24 +108,7 @@ export function createUsageLog({ maxEvents, maxSums }: UsageLogOptions): UsageLo
       count(event, 1);
       return event;
     },
-    query(query) {
-      const rows = new Map<string, { group: UsageRow['group']; sums: Sums }>();
-      for (const bucket of buckets.values()) {
-        if (!matches(bucket, query)) continue;
-        const values = query.groupBy.map((dimension) => groupValue(bucket, dimension));
-        const name = values.map((value) => value ?? '').join('\0');
-        let row = rows.get(name);
-        if (row === undefined) {
-          row = { group: groupOf(query.groupBy, values), sums: { ...noSums } };
-          rows.set(name, row);
-        }
-        add(row.sums, bucket);
-        if (query.keyId !== undefined) row.sums.costNanoUsd += bucket.adjustedNanoUsd;
-      }
-      return [...rows.entries()]
-        .sort(([a], [b]) => (a < b ? -1 : 1))
-        .map(([, { group, sums }]) => ({ group, ...sums }));
-    },
+    query: (query) => sumUsage(buckets.values(), query),
     read(after, limit) {
       const start = Math.max(firstEvent, positionAfter(after));
       const page = events.slice(start - firstEvent, start - firstEvent + limit);
@@ -169,56 +133,4 @@ function belongsTo(event: UsageEvent, bucket: Bucket): boolean {
     event.ownerId === bucket.ownerId &&
     event.teamId === bucket.teamId
   );
-}
-
-const noSums: Sums = {
-  requests: 0,
-  inputTokens: 0,
-  outputTokens: 0,
-  cacheReadTokens: 0,
-  cacheWriteTokens: 0,
-  costNanoUsd: 0,
-};
-
-function add(sums: Sums, bucket: Bucket): void {
-  sums.requests += bucket.requests;
-  sums.inputTokens += bucket.inputTokens;
-  sums.outputTokens += bucket.outputTokens;
-  sums.cacheReadTokens += bucket.cacheReadTokens;
-  sums.cacheWriteTokens += bucket.cacheWriteTokens;
-  sums.costNanoUsd += bucket.costNanoUsd;
-}
-
-function matches(bucket: Bucket, query: UsageQuery): boolean {
-  if (query.keyId !== undefined && bucket.keyId !== query.keyId) return false;
-  if (query.ownerIds !== undefined && !isAmong(bucket.ownerId, query.ownerIds)) return false;
-  if (query.teamIds !== undefined && !isAmong(bucket.teamId, query.teamIds)) return false;
-  if (query.model !== undefined && bucket.model !== query.model) return false;
-  if (query.fromMs !== undefined && bucket.hourMs + hourMs <= query.fromMs) return false;
-  return query.untilMs === undefined || bucket.hourMs < query.untilMs;
-}
-
-function isAmong(id: string | null, ids: readonly string[]): boolean {
-  return id !== null && ids.includes(id);
-}
-
-function groupValue(bucket: Bucket, dimension: UsageDimension): string | null {
-  switch (dimension) {
-    case 'key':
-      return bucket.keyId;
-    case 'owner':
-      return bucket.ownerId;
-    case 'team':
-      return bucket.teamId;
-    case 'model':
-      return bucket.model;
-    case 'endpoint':
-      return bucket.endpoint;
-    case 'day':
-      return new Date(bucket.hourMs).toISOString().slice(0, 10);
-  }
-}
-
-function groupOf(groupBy: readonly UsageDimension[], values: readonly (string | null)[]): UsageRow['group'] {
-  return Object.fromEntries(groupBy.map((dimension, position) => [dimension, values[position] ?? null]));
 }

@@ -1,5 +1,6 @@
+import { matchesAlert } from '../../alert-filter.ts';
 import { cutPage } from '../../cursor.ts';
-import type { AlertQuery, AlertRow, AuditRow, OutboxRow, Records } from '../../store.ts';
+import type { AlertRow, AuditRow, OutboxRow, Records } from '../../store.ts';
 import { asked } from '../script.ts';
 import type { Changes } from './changes.ts';
 import { positionOf } from './entries.ts';
@@ -96,17 +97,4 @@ function readOutboxRow(keyId: string, row: string): OutboxRow | undefined {
   // It was cleared between the two reads.
   if (id === undefined || revision === undefined || atMs === undefined) return undefined;
   return { id, keyId: unquoted(keyId), revision: Number(revision), atMs: Number(atMs) };
-}
-
-function matchesAlert(row: AlertRow, { types, scopeIds, ownerIds, teamIds }: AlertQuery): boolean {
-  return (
-    isAmong(row.type, types) &&
-    isAmong(row.scopeId, scopeIds) &&
-    isAmong(row.ownerId, ownerIds) &&
-    isAmong(row.teamId, teamIds)
-  );
-}
-
-function isAmong<T>(value: T | null, values: readonly T[] | undefined): boolean {
-  return values === undefined || (value !== null && values.includes(value));
 }
