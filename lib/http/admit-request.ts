@@ -1,7 +1,7 @@
 import { StoreUnavailableError } from '../errors.ts';
 import type { AdmissionOutcome, Granted, LimitStanding, Rejudge } from '../keys/admissions.ts';
 import { judge } from '../keys/verification.ts';
-import type { Hold } from '../stores/store.ts';
+import type { Answer, Hold } from '../stores/store.ts';
 import type { HttpDemand } from './demand.ts';
 import type { Credential, LlmRequest } from './llm-request.ts';
 import { accessRefusal } from './model-access.ts';
@@ -20,10 +20,15 @@ export function admitRequest(
   route: DescribedRoute,
   credential: Credential,
   demand: HttpDemand,
-): Promise<RequestAdmission> {
+): Answer<RequestAdmission> {
   const { admissions } = llm.service;
   const call = { ...demand, maxOutageMs: llm.maxOutageMs };
-  return answered(llm, () => admissions.admit(credential, call, rejudge(llm, route, credential)));
+  try {
+    const outcome = admissions.admit(credential, call, rejudge(llm, route, credential));
+    return outcome instanceof Promise ? admittedLater(llm, outcome) : admissionOf(outcome, llm);
+  } catch (error) {
+    return unavailable(error);
+  }
 }
 
 /**
@@ -31,7 +36,7 @@ export function admitRequest(
  * place of the request, where none has done so before. One that comes when the hold has ended is held on its own: the
  * handler goes on working after its response.
  */
-export function extendRequest(
+export async function extendRequest(
   llm: LlmRequest,
   hold: Hold,
   route: DescribedRoute | undefined,
@@ -41,24 +46,34 @@ export function extendRequest(
   const { admissions } = llm.service;
   const call = { ...demand, maxOutageMs: llm.maxOutageMs, replacesFirst: demand.model !== null };
   const judgeAgain = rejudge(llm, route, credential);
-  return answered(llm, async () => {
+  try {
     const outcome = await admissions.extend(hold, credential, call, judgeAgain);
     return outcome.outcome === 'hold_ended'
-      ? admissions.admit(llm.credential ?? credential, call, judgeAgain)
-      : outcome;
-  });
+      ? admissionOf(await admissions.admit(llm.credential ?? credential, call, judgeAgain), llm)
+      : admissionOf(outcome, llm);
+  } catch (error) {
+    return unavailable(error);
+  }
 }
 
-async function answered(llm: LlmRequest, ask: () => Promise<AdmissionOutcome<Refusal>>): Promise<RequestAdmission> {
+async function admittedLater(llm: LlmRequest, outcome: Promise<AdmissionOutcome<Refusal>>): Promise<RequestAdmission> {
   try {
-    const outcome = await ask();
-    if (outcome.outcome === 'granted') return { granted: outcome };
-    const standings = 'standings' in outcome ? outcome.standings : undefined;
-    return { refusal: refusalOf(outcome, llm), standings };
+    return admissionOf(await outcome, llm);
   } catch (error) {
-    if (error instanceof StoreUnavailableError) return { refusal: { kind: 'store_down' }, standings: undefined };
-    throw error;
+    return unavailable(error);
   }
+}
+
+function admissionOf(outcome: AdmissionOutcome<Refusal>, llm: LlmRequest): RequestAdmission {
+  if (outcome.outcome === 'granted') return { granted: outcome };
+  const standings = 'standings' in outcome ? outcome.standings : undefined;
+  return { refusal: refusalOf(outcome, llm), standings };
+}
+
+/** @throws any other error than that the store is not available */
+function unavailable(error: unknown): RequestAdmission {
+  if (error instanceof StoreUnavailableError) return { refusal: { kind: 'store_down' }, standings: undefined };
+  throw error;
 }
 
 function rejudge(llm: LlmRequest, route: DescribedRoute | undefined, credential: Credential): Rejudge<Refusal> {

@@ -1,6 +1,7 @@
 import type { Internals } from '../keys/internals.ts';
 import type { Consumption } from '../keys/settlements.ts';
-import type { Hold } from '../stores/store.ts';
+import { inBackground, whenAnswered } from '../stores/answered.ts';
+import type { Answer, Hold } from '../stores/store.ts';
 import type { TokenUsage } from '../usage/usage.ts';
 import { createTimerWheel, type TimerWheel } from './timer-wheel.ts';
 
@@ -52,21 +53,20 @@ export function createHeldCall(
   const stopRenewing = renewalsOf(service).repeat(() => {
     idleRenewals += 1;
     if (idleRenewals > maxIdleLeases * renewalsPerLease) return stopRenewing();
-    settlements.renew(hold).then(
-      (state) => {
+    // The lease is longer than an outage that a request survives; the next renewal may succeed.
+    inBackground(() =>
+      whenAnswered(settlements.renew(hold), (state) => {
         if (state === 'ended') stopRenewing();
-      },
-      // The lease is longer than an outage that a request survives; the next renewal may succeed.
-      () => undefined,
+      }),
     );
   });
 
-  function end(act: () => Promise<unknown>): void {
+  function end(act: () => Answer<unknown>): void {
     if (ended) return;
     ended = true;
     stopRenewing();
     // A store that is out of reach is tried again by the settlements themselves.
-    act().catch((error: unknown) => {
+    inBackground(act, (error) => {
       options.logger.warn(`A call could not be settled yet: ${error instanceof Error ? error.message : error}`);
     });
   }

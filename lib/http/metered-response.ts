@@ -1,6 +1,8 @@
 import type { Response } from 'express';
 import { InvalidRequestError } from '../errors.ts';
 import { parseUsage, type UsageInput } from '../keys/usage-input.ts';
+import { inBackground, whenAnswered } from '../stores/answered.ts';
+import type { Answer } from '../stores/store.ts';
 import { createMeter, type Meter } from '../usage/meter.ts';
 import { noTokens } from '../usage/usage.ts';
 import { createBodyCopy } from './body-copy.ts';
@@ -43,15 +45,18 @@ export function meterResponse(res: Response, options: MeteredResponseOptions): v
   function end(isWhole: boolean): void {
     if (ended) return;
     ended = true;
-    endCall(isWhole).catch((error: unknown) => {
-      llm.service.options.logger.error(
-        `A response could not be metered: ${error instanceof Error ? error.name : error}`,
-      );
-      call.settleByEstimate('unmetered');
-    });
+    inBackground(
+      () => endCall(isWhole),
+      (error) => {
+        llm.service.options.logger.error(
+          `A response could not be metered: ${error instanceof Error ? error.name : error}`,
+        );
+        call.settleByEstimate('unmetered');
+      },
+    );
   }
 
-  async function endCall(isWhole: boolean): Promise<void> {
+  function endCall(isWhole: boolean): Answer<void> {
     // The calls of the handler were charged where they went out; what is left of the request is its slot.
     if (llm.isDelegated) return call.cancel();
     if (llm.recorded !== undefined) return settleOwn(llm.recorded);
@@ -62,9 +67,11 @@ export function meterResponse(res: Response, options: MeteredResponseOptions): v
     if (route.model === null) {
       return call.settle({ usage: noTokens, model: null, costNanoUsd: 0, source: 'reported' });
     }
-    const consumption = consumptionOf(await opened().result(), call.estimate);
-    llm.usage = consumption.usage;
-    call.settle(consumption);
+    return whenAnswered(opened().result(), (result) => {
+      const consumption = consumptionOf(result, call.estimate);
+      llm.usage = consumption.usage;
+      call.settle(consumption);
+    });
   }
 
   function settleOwn(own: UsageInput): void {

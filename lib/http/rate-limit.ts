@@ -1,11 +1,14 @@
 import type { Request, RequestHandler, Response } from 'express';
+import type { Granted } from '../keys/admissions.ts';
 import { refuseUnknownOptions } from '../options.ts';
+import { whenAnswered } from '../stores/answered.ts';
+import type { Answer } from '../stores/store.ts';
 import { isAmountUsd } from '../usage/money.ts';
 import { maxTokenCount, noTokens } from '../usage/usage.ts';
 import { admitRequest } from './admit-request.ts';
 import { asyncHandler } from './async-handler.ts';
 import { runInRequest } from './current-request.ts';
-import { demandOf, type EstimateInput, withGrantedOutput } from './demand.ts';
+import { demandOf, type EstimateInput, type HttpDemand, withGrantedOutput } from './demand.ts';
 import { dialectOf } from './dialect.ts';
 import { createHeldCall, type HeldCall } from './held-call.ts';
 import { findLlmRequest, type LlmRequest } from './llm-request.ts';
@@ -71,7 +74,7 @@ export function rateLimit(options: RateLimitOptions = {}): RequestHandler {
   const settings = checkOptions(options);
   const tellStandings = standingsTeller(settings.headers);
 
-  return asyncHandler(async function rateLimit(req, res, next) {
+  return asyncHandler(function rateLimit(req, res, next) {
     const llm = findLlmRequest(req);
     if (llm === undefined) throw wrongOrder('rateLimit', 'requireApiKey');
     const { route, credential } = llm;
@@ -95,30 +98,36 @@ export function rateLimit(options: RateLimitOptions = {}): RequestHandler {
         budgetStatus,
         failWithError,
       });
-    const demand = demandOf({
-      service: llm.service,
-      principal: credential.principal,
-      route,
-      body: req.body,
-      trace: llm.requestId,
-      given: await settings.estimate(req),
-      minOutputTokens: settings.minOutputTokens,
-    });
-    if ('refusal' in demand) return refused(demand.refusal);
-    const admission = await admitRequest(llm, route, credential, demand);
-    const standings = 'granted' in admission ? admission.granted.standings : admission.standings;
-    if (standings !== undefined) tellStandings(req, res, route.route, standings, llm.service.now());
-    if ('refusal' in admission) return refused(admission.refusal);
-    const { hold, outputTokens, principal } = admission.granted;
-    const granted = withGrantedOutput(route, demand, outputTokens, jsonBody(req));
-    if (granted.body !== undefined) replaceBody(req, granted.body);
-    const call = createHeldCall(llm.service, hold, granted.estimate);
-    llm.call = call;
-    // The client left while the store was asked: nothing goes upstream.
-    if (res.closed) return call.cancel();
-    whenClosed(res, () => endUnmetered(llm, call, route, res));
-    if (asksForModels(route)) return answerModelList(req, res, llm, principal);
-    runInRequest(llm, next);
+    const admit = (given: EstimateInput) => {
+      const demand = demandOf({
+        service: llm.service,
+        principal: credential.principal,
+        route,
+        body: req.body,
+        trace: llm.requestId,
+        given,
+        minOutputTokens: settings.minOutputTokens,
+      });
+      if ('refusal' in demand) return refused(demand.refusal);
+      return whenAnswered(admitRequest(llm, route, credential, demand), (admission) => {
+        const standings = 'granted' in admission ? admission.granted.standings : admission.standings;
+        if (standings !== undefined) tellStandings(req, res, route.route, standings, llm.service.now());
+        if ('refusal' in admission) return refused(admission.refusal);
+        enter(demand, admission.granted);
+      });
+    };
+    const enter = (demand: HttpDemand, { hold, outputTokens, principal }: Granted) => {
+      const granted = withGrantedOutput(route, demand, outputTokens, jsonBody(req));
+      if (granted.body !== undefined) replaceBody(req, granted.body);
+      const call = createHeldCall(llm.service, hold, granted.estimate);
+      llm.call = call;
+      // The client left while the store was asked: nothing goes upstream.
+      if (res.closed) return call.cancel();
+      whenClosed(res, () => endUnmetered(llm, call, route, res));
+      if (asksForModels(route)) return answerModelList(req, res, llm, principal);
+      runInRequest(llm, next);
+    };
+    return whenAnswered(settings.estimate(req), admit);
   });
 }
 
@@ -132,7 +141,7 @@ function endUnmetered(llm: LlmRequest, call: HeldCall, route: DescribedRoute, re
 }
 
 interface Settings {
-  readonly estimate: (req: Request) => Promise<EstimateInput>;
+  readonly estimate: (req: Request) => Answer<EstimateInput>;
   readonly minOutputTokens: number | undefined;
   readonly headers: readonly HeaderFamily[] | undefined;
   readonly budgetStatus: 429 | 402 | undefined;
@@ -166,8 +175,10 @@ function checkOptions(options: RateLimitOptions): Settings {
   };
 }
 
+const nothingGiven: EstimateInput = {};
+
 function checkedEstimate(estimate: RateLimitOptions['estimate']): Settings['estimate'] {
-  if (estimate === undefined) return async () => ({});
+  if (estimate === undefined) return () => nothingGiven;
   return async (req) => {
     const answer = await estimate(req);
     const given = typeof answer === 'number' ? { tokens: answer } : (answer ?? {});

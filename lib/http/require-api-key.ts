@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { Request, RequestHandler, Response } from 'express';
 import { type Internals, internalsOf } from '../keys/internals.ts';
 import type { VirtualKeys } from '../keys/virtual-keys.ts';
+import { whenAnswered } from '../stores/answered.ts';
 import { asyncHandler } from './async-handler.ts';
 import { exposeContext } from './context.ts';
 import { type CredentialSource, readCredential, removeCredential } from './credentials.ts';
@@ -75,7 +76,7 @@ export function requireApiKey(options: RequireApiKeyOptions): RequestHandler {
     return { ...readCredential(req, isOurs), removable: !keepCredentials };
   }
 
-  return asyncHandler(async function requireApiKey(req, res, next) {
+  return asyncHandler(function requireApiKey(req, res, next) {
     const known = findLlmRequest(req);
     // One that has let the request through without a key of this service does not speak for this one.
     if (known?.state === 'authenticated' && known.service === service) {
@@ -96,10 +97,11 @@ export function requireApiKey(options: RequireApiKeyOptions): RequestHandler {
     if (found.kind === 'missing') return optional ? enter('anonymous') : refused({ kind: 'missing_key' });
     if (found.kind === 'invalid') return refused({ kind: 'invalid_key' });
     if (found.kind === 'ambiguous') return refused({ kind: 'ambiguous_key' });
-    const verified = await verifyCredential(service, found.secret, { fresh, address: addressOf(req) });
-    if ('refusal' in verified) return refused(verified.refusal);
-    if (found.removable) removeCredential(req as CredentialSource, found);
-    enter('authenticated', verified.credential);
+    return whenAnswered(verifyCredential(service, found.secret, { fresh, address: addressOf(req) }), (verified) => {
+      if ('refusal' in verified) return refused(verified.refusal);
+      if (found.removable) removeCredential(req as CredentialSource, found);
+      enter('authenticated', verified.credential);
+    });
   });
 }
 

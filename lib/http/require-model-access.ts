@@ -66,13 +66,13 @@ export function requireModelAccess(options: RequireModelAccessOptions = {}): Req
     );
   }
 
-  async function describe(req: Request): Promise<RequestDescription> {
+  function describe(req: Request, givenModel: string | undefined): RequestDescription {
     return describeRequest(table, {
       method: endpoint === undefined ? req.method : 'POST',
       url: endpoint ?? req.originalUrl,
       headers: req.headers,
       body: req.body,
-      givenModel: typeof model === 'function' ? await model(req) : model,
+      givenModel,
     });
   }
 
@@ -97,7 +97,7 @@ export function requireModelAccess(options: RequireModelAccessOptions = {}): Req
     }
   }
 
-  return asyncHandler(async function requireModelAccess(req, res, next) {
+  return asyncHandler(function requireModelAccess(req, res, next) {
     const llm = findLlmRequest(req);
     if (llm === undefined) throw wrongOrder('requireModelAccess', 'requireApiKey');
     if (llm.state !== 'authenticated') return next();
@@ -106,15 +106,18 @@ export function requireModelAccess(options: RequireModelAccessOptions = {}): Req
       return next();
     }
     llm.acted.add('requireModelAccess');
-    const outcome = judge(llm, await describe(req), req.method);
-    if ('refusal' in outcome) {
-      const path = endpointPath ?? readRequestPath(req.originalUrl);
-      const dialect = dialectOf(path && table.findByPath(path)?.route, req.headers);
-      return refuse(req, res, next, outcome.refusal, { requestId: llm.requestId, dialect, failWithError });
-    }
-    nameModel(req, outcome);
-    llm.route = outcome;
-    next();
+    const goOn = (givenModel: string | undefined) => {
+      const outcome = judge(llm, describe(req, givenModel), req.method);
+      if ('refusal' in outcome) {
+        const path = endpointPath ?? readRequestPath(req.originalUrl);
+        const dialect = dialectOf(path && table.findByPath(path)?.route, req.headers);
+        return refuse(req, res, next, outcome.refusal, { requestId: llm.requestId, dialect, failWithError });
+      }
+      nameModel(req, outcome);
+      llm.route = outcome;
+      next();
+    };
+    return typeof model === 'function' ? Promise.resolve(model(req)).then(goOn) : goOn(model);
   });
 }
 

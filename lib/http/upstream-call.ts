@@ -1,3 +1,4 @@
+import { inBackground, whenAnswered } from '../stores/answered.ts';
 import { createMeter, type MeterResult } from '../usage/meter.ts';
 import { addUsage, noTokens } from '../usage/usage.ts';
 import { consumptionOf } from './consumption.ts';
@@ -48,8 +49,8 @@ export async function sendHeld(llm: LlmRequest, request: UpstreamRequest, held: 
   const meter = createMeter({ format: route.route.format, contentType, injectedUsage });
   const onEnd = () => {
     release();
-    meter.result().then(
-      (result) => charge(llm, route, call, result),
+    inBackground(
+      () => whenAnswered(meter.result(), (result) => charge(llm, route, call, result)),
       () => call.settleByEstimate('unmetered'),
     );
   };

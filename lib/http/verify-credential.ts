@@ -3,6 +3,7 @@ import { addressOwner, isInNetworks } from '../keys/address.ts';
 import type { Internals } from '../keys/internals.ts';
 import type { Principal } from '../keys/principals.ts';
 import type { Rejection, Verification } from '../keys/verification.ts';
+import type { Answer } from '../stores/store.ts';
 import type { Credential } from './llm-request.ts';
 import type { Refusal } from './refusal.ts';
 
@@ -13,38 +14,48 @@ export interface VerifyCredentialOptions {
   readonly address: string | undefined;
 }
 
+export type VerifiedCredential = { readonly credential: Credential } | { readonly refusal: Refusal };
+
 /** Whose a secret is, or why it opens nothing. Secrets that belong to nobody are counted against their address. */
-export async function verifyCredential(
+export function verifyCredential(
+  service: Internals,
+  secret: string,
+  options: VerifyCredentialOptions,
+): Answer<VerifiedCredential> {
+  const verification = service.verify(secret, options.fresh);
+  return verification instanceof Promise
+    ? verifiedLater(service, secret, options, verification)
+    : credentialOf(service, verification, options.address);
+}
+
+async function verifiedLater(
   service: Internals,
   secret: string,
   { fresh, address }: VerifyCredentialOptions,
-): Promise<{ readonly credential: Credential } | { readonly refusal: Refusal }> {
+  verification: Promise<Verification>,
+): Promise<VerifiedCredential> {
   try {
-    const verification = await verifyOrRemember(service, secret, fresh);
-    if (verification.valid) {
-      const { principal, notAfterMs, secretHashes } = verification;
-      const refusal = addressRefusal(principal, address);
-      if (refusal !== undefined) return { refusal };
-      return { credential: { principal, notAfterMs, secretHashes, address } };
-    }
-    const retryAfterMs =
-      verification.reason === 'unknown' && address !== undefined ? service.guessing.count(addressOwner(address)) : 0;
-    if (retryAfterMs > 0) return { refusal: { kind: 'too_many_bad_keys', retryAfterMs } };
-    return { refusal: rejectionRefusal(verification.reason) };
+    return credentialOf(service, await verification, address);
   } catch (error) {
-    if (error instanceof StoreUnavailableError) return { refusal: { kind: 'store_down' } };
-    throw error;
+    if (!(error instanceof StoreUnavailableError)) throw error;
+    const remembered = fresh ? undefined : service.outages.verify(secret);
+    return remembered === undefined ? { refusal: { kind: 'store_down' } } : credentialOf(service, remembered, address);
   }
 }
 
-async function verifyOrRemember({ verify, outages }: Internals, secret: string, fresh: boolean): Promise<Verification> {
-  try {
-    return await verify(secret, fresh);
-  } catch (error) {
-    const remembered = fresh || !(error instanceof StoreUnavailableError) ? undefined : outages.verify(secret);
-    if (remembered === undefined) throw error;
-    return remembered;
+function credentialOf(
+  { guessing }: Internals,
+  verification: Verification,
+  address: string | undefined,
+): VerifiedCredential {
+  if (verification.valid) {
+    const { principal, notAfterMs, secretHashes } = verification;
+    const refusal = addressRefusal(principal, address);
+    return refusal === undefined ? { credential: { principal, notAfterMs, secretHashes, address } } : { refusal };
   }
+  const { reason } = verification;
+  const retryAfterMs = reason === 'unknown' && address !== undefined ? guessing.count(addressOwner(address)) : 0;
+  return { refusal: retryAfterMs > 0 ? { kind: 'too_many_bad_keys', retryAfterMs } : rejectionRefusal(reason) };
 }
 
 /** A key that is bound to addresses is of no use from another one, nor from one that nobody knows. */

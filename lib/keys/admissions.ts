@@ -1,6 +1,7 @@
 import { StoreUnavailableError } from '../errors.ts';
 import type { PlannedLimit, ScopeId, ScopeKind } from '../limits/limit.ts';
 import { randomId } from '../random-id.ts';
+import { whenAnswered } from '../stores/answered.ts';
 import type { Circuit } from '../stores/circuit.ts';
 import type { WithDeadline } from '../stores/deadline.ts';
 import type { AdmitRequest, AdmitVerdict, Amounts, Answer, Clamp, Hold, Store } from '../stores/store.ts';
@@ -86,16 +87,19 @@ export interface AdmissionsOptions {
   readonly giveUp: (hold: Hold) => void;
 }
 
-/** Holds calls against every limit over a key, under records that are not older than those of the ledger. */
+/**
+ * Holds calls against every limit over a key, under records that are not older than those of the ledger. Where the store
+ * is known to be down, the error is thrown; one that comes later rejects the answer.
+ */
 export interface Admissions {
-  admit<R>(judged: Judged, demand: CallDemand, rejudge: Rejudge<R>): Promise<AdmissionOutcome<R>>;
+  admit<R>(judged: Judged, demand: CallDemand, rejudge: Rejudge<R>): Answer<AdmissionOutcome<R>>;
   /** A further call under the hold; with `replacesFirst` it takes the place of the one that opened it. */
   extend<R>(
     hold: Hold,
     judged: Judged,
     demand: CallDemand & { readonly replacesFirst: boolean },
     rejudge: Rejudge<R>,
-  ): Promise<AdmissionOutcome<R>>;
+  ): Answer<AdmissionOutcome<R>>;
 }
 
 interface Asked {
@@ -104,7 +108,23 @@ interface Asked {
   readonly from: 'store' | 'store_later' | 'here';
 }
 
-type PlannedRequest = Omit<AdmitRequest, 'holdId' | 'leaseMs'>;
+/** How the store is asked for one call, and what it has had against that. */
+interface Attempt {
+  /** `''` for the call that opens the hold. */
+  readonly callId: string;
+  readonly send: (request: AdmitRequest) => Answer<AdmitVerdict>;
+  readonly demand: CallDemand;
+  readonly askedAtMs: number;
+  judged: Judged;
+  nowMs: number;
+  request: AdmitRequest;
+  wasStale: boolean;
+  wasTooOld: boolean;
+  seedings: number;
+  clockCorrections: number;
+}
+
+const unsteadyClock = 'The clock of the store is unsteady';
 
 /** Clocks of processes and stores differ by little: once is enough, twice allows for a period that ends meanwhile. */
 const maxClockCorrections = 2;
@@ -114,118 +134,163 @@ export function createAdmissions(options: AdmissionsOptions): Admissions {
   const { store, now, withDeadline, circuit, denials, lastSeen, localLedger } = options;
   const { leaseMs, onAbandoned, forget, onGranted, giveUp } = options;
 
-  async function negotiate<R>(
+  /** At once, where the store answers at once and has nothing against how it was asked. */
+  function negotiate<R>(
     judged: Judged,
     demand: CallDemand,
     rejudge: Rejudge<R>,
-    ids: { readonly holdId: string; readonly callId: string },
-    send: (request: AdmitRequest) => Answer<AdmitVerdict>,
-  ): Promise<AdmissionOutcome<R>> {
-    const { holdId, callId } = ids;
-    const askedAtMs = now();
-    let mintedAtMs = askedAtMs;
-    let current = judged;
-    let nowMs = mintedAtMs;
-    let wasStale = false;
-    let clockCorrections = 0;
-    let seedings = 0;
-    let wasTooOld = false;
+    { holdId, callId, send }: Pick<Attempt, 'callId' | 'send'> & { readonly holdId: string },
+  ): Answer<AdmissionOutcome<R>> {
+    const nowMs = now();
+    const attempt: Attempt = {
+      callId,
+      send,
+      demand,
+      askedAtMs: nowMs,
+      judged,
+      nowMs,
+      request: requestOf(judged, demand, { holdId, mintedAtMs: nowMs, nowMs }),
+      wasStale: false,
+      wasTooOld: false,
+      seedings: 0,
+      clockCorrections: 0,
+    };
+    return whenAnswered(ask(attempt), (asked) => outcomeOf(asked, attempt) ?? negotiateOn(asked, attempt, rejudge));
+  }
 
-    for (;;) {
-      const { principal, notAfterMs } = current;
-      const plan = principal.planFor(demand.model, nowMs);
-      const subject = subjectOf(principal, demand);
-      const { amounts, clamp, trace } = demand;
-      const request = { holdId, leaseMs, mintedAtMs, plan, amounts, clamp, subject, notAfterMs, onAbandoned, trace };
-      const hold = { holdId, callId, home: '', subject, takes: plan.takes, amounts, atMs: nowMs, leaseMs, trace };
-      // What the ledger has found to be out of date is not decided without it.
-      const maxOutageMs = wasStale || seedings > 0 ? undefined : demand.maxOutageMs;
-      const { verdict, from } = await ask(() => send(request), request, hold, maxOutageMs);
-      switch (verdict.outcome) {
-        case 'admitted':
-          onGranted(principal.key);
-          return granted(verdict, principal, plan);
-        case 'refused': {
-          const refusal = limited(verdict, plan);
-          if (from !== 'here' && callId === '') {
-            denials.keep(plan, demand, refusal, { askedAtMs, hadToWait: from === 'store_later' });
-          }
-          return refusal;
+  async function negotiateOn<R>(first: Asked, attempt: Attempt, rejudge: Rejudge<R>): Promise<AdmissionOutcome<R>> {
+    for (let asked = first; ; asked = await ask(attempt)) {
+      const outcome = outcomeOf(asked, attempt) ?? (await correct(attempt, asked.verdict, rejudge));
+      if (outcome !== undefined) return outcome;
+      attempt.request = requestOf(attempt.judged, attempt.demand, { ...attempt.request, nowMs: attempt.nowMs });
+    }
+  }
+
+  function requestOf(
+    { principal, notAfterMs }: Judged,
+    demand: CallDemand,
+    { holdId, mintedAtMs, nowMs }: { readonly holdId: string; readonly mintedAtMs: number; readonly nowMs: number },
+  ): AdmitRequest {
+    const { model, amounts, clamp, trace } = demand;
+    const plan = principal.planFor(model, nowMs);
+    const subject = subjectOf(principal, demand);
+    return { holdId, leaseMs, mintedAtMs, plan, amounts, clamp, subject, notAfterMs, onAbandoned, trace };
+  }
+
+  /** `undefined`: the store has something against how it was asked. */
+  function outcomeOf({ verdict, from }: Asked, attempt: Attempt): AdmissionOutcome<never> | undefined {
+    const { judged, demand, callId, askedAtMs } = attempt;
+    const { plan } = attempt.request;
+    switch (verdict.outcome) {
+      case 'admitted':
+        onGranted(judged.principal.key);
+        return granted(verdict, judged.principal, plan);
+      case 'refused': {
+        const refusal = limited(verdict, plan);
+        if (from !== 'here' && callId === '') {
+          denials.keep(plan, demand, refusal, { askedAtMs, hadToWait: from === 'store_later' });
         }
-        case 'expired':
-        case 'hold_ended':
-          return { outcome: verdict.outcome };
-        case 'stale': {
-          if (wasStale) throw new StoreUnavailableError('The records changed again while the request was judged');
-          wasStale = true;
-          forget(verdict.scopeId);
-          const again = await rejudge();
-          if ('refused' in again) return { outcome: 'rejudged', refused: again.refused };
-          current = again.judged;
-          nowMs = now();
-          break;
-        }
-        case 'stale_clock':
-          clockCorrections += 1;
-          if (clockCorrections > maxClockCorrections)
-            throw new StoreUnavailableError('The clock of the store is unsteady');
-          nowMs = verdict.nowMs;
-          break;
-        case 'unseeded': {
-          seedings += 1;
-          if (seedings > maxSeedings) throw new StoreUnavailableError('The ledger could not be seeded');
-          const again = await rejudge();
-          if ('refused' in again) return { outcome: 'rejudged', refused: again.refused };
-          current = again.judged;
-          await seed(verdict.scopes, current.principal, nowMs);
-          break;
-        }
-        case 'too_old':
-          // It was minted just now: our clock is far behind, or the process stood still. Nothing was taken under the id.
-          if (wasTooOld) throw new StoreUnavailableError('The clock of the store is unsteady');
-          wasTooOld = true;
-          mintedAtMs = await withDeadline(store.now());
-          nowMs = mintedAtMs;
-          break;
-        case 'id_conflict':
-          throw new StoreUnavailableError(`The store refused the admission's id: ${verdict.outcome}`);
+        return refusal;
       }
+      case 'expired':
+      case 'hold_ended':
+        return { outcome: verdict.outcome };
+      default:
+        return undefined;
     }
   }
 
-  async function ask(
-    send: () => Answer<AdmitVerdict>,
-    request: PlannedRequest,
-    hold: Hold,
-    maxOutageMs: number | undefined,
-  ): Promise<Asked> {
-    try {
-      const answer = circuit.ask(send);
-      const isLater = answer instanceof Promise;
-      const verdict = isLater ? await answeredOrGivenUp(answer, hold) : answer;
-      if ('remaining' in verdict) lastSeen.remember(request.plan, verdict.remaining, now());
-      return { verdict, from: isLater ? 'store_later' : 'store' };
-    } catch (error) {
-      const verdict = maxOutageMs === undefined ? undefined : decideHere(request, hold, maxOutageMs);
-      if (verdict === undefined) throw error;
-      return { verdict, from: 'here' };
+  /** Mends what the store has against an attempt, so that it can be asked again. An outcome: that cannot be. */
+  async function correct<R>(
+    attempt: Attempt,
+    verdict: AdmitVerdict,
+    rejudge: Rejudge<R>,
+  ): Promise<AdmissionOutcome<R> | undefined> {
+    switch (verdict.outcome) {
+      case 'stale': {
+        if (attempt.wasStale) {
+          throw new StoreUnavailableError('The records changed again while the request was judged');
+        }
+        attempt.wasStale = true;
+        forget(verdict.scopeId);
+        const again = await rejudge();
+        if ('refused' in again) return { outcome: 'rejudged', refused: again.refused };
+        attempt.judged = again.judged;
+        attempt.nowMs = now();
+        return undefined;
+      }
+      case 'stale_clock':
+        attempt.clockCorrections += 1;
+        if (attempt.clockCorrections > maxClockCorrections) throw new StoreUnavailableError(unsteadyClock);
+        attempt.nowMs = verdict.nowMs;
+        return undefined;
+      case 'unseeded': {
+        attempt.seedings += 1;
+        if (attempt.seedings > maxSeedings) throw new StoreUnavailableError('The ledger could not be seeded');
+        const again = await rejudge();
+        if ('refused' in again) return { outcome: 'rejudged', refused: again.refused };
+        attempt.judged = again.judged;
+        await seed(verdict.scopes, again.judged.principal, attempt.nowMs);
+        return undefined;
+      }
+      case 'too_old': {
+        // It was minted just now: our clock is far behind, or the process stood still. Nothing was taken under the id.
+        if (attempt.wasTooOld) throw new StoreUnavailableError(unsteadyClock);
+        attempt.wasTooOld = true;
+        const mintedAtMs = await withDeadline(store.now());
+        attempt.request = { ...attempt.request, mintedAtMs };
+        attempt.nowMs = mintedAtMs;
+        return undefined;
+      }
+      default:
+        throw new StoreUnavailableError(`The store refused the admission's id: ${verdict.outcome}`);
     }
   }
 
-  async function answeredOrGivenUp(answer: Promise<AdmitVerdict>, hold: Hold): Promise<AdmitVerdict> {
+  function ask(attempt: Attempt): Answer<Asked> {
+    const { send, request } = attempt;
     try {
-      return await answer;
+      const answer = circuit.ask(() => send(request));
+      return answer instanceof Promise ? askedLater(attempt, answer) : heard(attempt, answer, 'store');
     } catch (error) {
-      giveUp(hold);
-      throw error;
+      return decidedHere(attempt, error);
     }
+  }
+
+  async function askedLater(attempt: Attempt, answer: Promise<AdmitVerdict>): Promise<Asked> {
+    try {
+      return heard(attempt, await answer, 'store_later');
+    } catch (error) {
+      giveUp(holdOf(attempt));
+      return decidedHere(attempt, error);
+    }
+  }
+
+  function heard({ request }: Attempt, verdict: AdmitVerdict, from: Asked['from']): Asked {
+    if ('remaining' in verdict) lastSeen.remember(request.plan, verdict.remaining, now());
+    return { verdict, from };
+  }
+
+  /** @throws the error for which the store has not decided, where nobody else may */
+  function decidedHere(attempt: Attempt, error: unknown): Asked {
+    const { demand, wasStale, seedings } = attempt;
+    // What the ledger has found to be out of date is not decided without it.
+    const maxOutageMs = wasStale || seedings > 0 ? undefined : demand.maxOutageMs;
+    const verdict = maxOutageMs === undefined ? undefined : decideHere(attempt.request, holdOf(attempt), maxOutageMs);
+    if (verdict === undefined) throw error;
+    return { verdict, from: 'here' };
+  }
+
+  function holdOf({ request, callId, nowMs }: Attempt): Hold {
+    const { holdId, subject, plan, amounts, trace } = request;
+    return { holdId, callId, home: '', subject, takes: plan.takes, amounts, atMs: nowMs, leaseMs, trace };
   }
 
   /**
    * Under an id of its own: what the store was asked for, and may still carry out, is cancelled; this call is settled as
    * one that the store has never heard of. Both happen once for each id, so nothing is charged twice.
    */
-  function decideHere(request: PlannedRequest, asked: Hold, maxOutageMs: number): AdmitVerdict | undefined {
+  function decideHere(request: AdmitRequest, asked: Hold, maxOutageMs: number): AdmitVerdict | undefined {
     const downSinceMs = circuit.failingSinceMs();
     const nowMs = now();
     if (downSinceMs === null || nowMs - downSinceMs >= maxOutageMs) return undefined;
@@ -246,12 +311,12 @@ export function createAdmissions(options: AdmissionsOptions): Admissions {
     }
   }
 
-  function admit<R>(judged: Judged, demand: CallDemand, rejudge: Rejudge<R>): Promise<AdmissionOutcome<R>> {
+  const admitInStore = (request: AdmitRequest) => store.admit(request);
+
+  function admit<R>(judged: Judged, demand: CallDemand, rejudge: Rejudge<R>): Answer<AdmissionOutcome<R>> {
     const nowMs = now();
     const denied = denials.find(judged.principal.planFor(demand.model, nowMs), demand, nowMs);
-    if (denied !== undefined) return Promise.resolve(denied);
-    const holdId = randomId();
-    return negotiate(judged, demand, rejudge, { holdId, callId: '' }, (request) => store.admit(request));
+    return denied ?? negotiate(judged, demand, rejudge, { holdId: randomId(), callId: '', send: admitInStore });
   }
 
   return {
@@ -261,9 +326,8 @@ export function createAdmissions(options: AdmissionsOptions): Admissions {
       if (localLedger.has(hold.holdId)) return admit(judged, demand, rejudge);
       const callId = randomId();
       const { replacesFirst } = demand;
-      return negotiate(judged, demand, rejudge, { holdId: hold.holdId, callId }, (request) =>
-        store.extend({ ...request, hold, callId, replacesFirst }),
-      );
+      const send = (request: AdmitRequest) => store.extend({ ...request, hold, callId, replacesFirst });
+      return negotiate(judged, demand, rejudge, { holdId: hold.holdId, callId, send });
     },
   };
 }

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { createGenerations } from '../generations.ts';
 import type { Limits, ScopeId } from '../limits/limit.ts';
 import { budgetPeriod } from '../limits/plan.ts';
-import { answered } from '../stores/answered.ts';
+import { answered, inBackground } from '../stores/answered.ts';
 import type { Circuit } from '../stores/circuit.ts';
 import type { Alert, AlertRow, ChargedBudget, Store } from '../stores/store.ts';
 import type { UsageSubject } from '../usage/usage.ts';
@@ -53,7 +53,7 @@ export function createAlerts({ store, principals, retries, now, circuit, onAlert
       if (inserted.outcome === 'inserted') onAlert(inserted.row);
     };
     const insert = () => circuit.insist(() => answered(store.insertAlert(named), onAnswer));
-    retries.run(insert, () => told.delete(name)).catch(() => undefined);
+    inBackground(() => retries.run(insert, () => told.delete(name)));
   }
 
   function look(principal: Principal, charged: readonly ChargedBudget[]): void {
@@ -98,7 +98,7 @@ export function createAlerts({ store, principals, retries, now, circuit, onAlert
         const principal = await principals.findById(keyId);
         if (principal !== undefined) look(principal, charged);
       };
-      retries.run(find).catch(() => undefined);
+      inBackground(() => retries.run(find));
     },
     onCall(type, { keyId, ownerId, teamId, model }) {
       const day = Math.floor(now() / dayMs);

@@ -1,6 +1,6 @@
 import { InvalidRequestError, type Problem } from '../errors.ts';
 import type { ScopeKind } from '../limits/limit.ts';
-import type { Hold } from '../stores/store.ts';
+import type { Amounts, Answer, Hold } from '../stores/store.ts';
 import { nanoUsd, usd } from '../usage/money.ts';
 import { maxTokenCount } from '../usage/usage.ts';
 import type { AdmissionOutcome, Admissions, Judged, LimitStanding } from './admissions.ts';
@@ -104,7 +104,7 @@ export function createDirectAdmissions(context: ServiceContext, admissions: Admi
 
   async function ask(
     input: AdmitInput,
-    send: (judged: Judged, amounts: { tokens: number; costNanoUsd: number }) => Promise<AdmissionOutcome<Refusal>>,
+    send: (judged: Judged, amounts: Amounts) => Answer<AdmissionOutcome<Refusal>>,
   ): Promise<AdmitResult> {
     const first = await judge(input, false);
     if ('refused' in first) return refusal(first.refused);

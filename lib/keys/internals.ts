@@ -1,3 +1,4 @@
+import type { Answer } from '../stores/store.ts';
 import type { Admissions } from './admissions.ts';
 import type { Guessing } from './guessing.ts';
 import type { Outages } from './outages.ts';
@@ -8,7 +9,7 @@ import type { VirtualKeys } from './virtual-keys.ts';
 
 /** What the middlewares use of a service beyond its public methods. */
 export interface Internals extends ServiceContext {
-  readonly verify: (secret: string, fresh?: boolean) => Promise<Verification>;
+  readonly verify: (secret: string, fresh?: boolean) => Answer<Verification>;
   readonly admissions: Admissions;
   readonly settlements: Settlements;
   readonly outages: Outages;

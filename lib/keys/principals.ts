@@ -1,8 +1,9 @@
 import { createGenerations } from '../generations.ts';
 import { type AdmissionPlan, noLimits, type ScopeId } from '../limits/limit.ts';
 import { createPlan, type LimitedScope } from '../limits/plan.ts';
+import { whenAnswered } from '../stores/answered.ts';
 import type { Circuit } from '../stores/circuit.ts';
-import type { Store } from '../stores/store.ts';
+import type { Answer, Store } from '../stores/store.ts';
 import { createRecordCache, type Entry, isFresh } from './record-cache.ts';
 import { isKeyRecord, isPolicyRecord } from './record-check.ts';
 import type { PolicyRecord, VirtualKeyRecord } from './virtual-key.ts';
@@ -21,13 +22,13 @@ export interface ScopedPolicy {
   readonly policy: PolicyRecord | null;
 }
 
-/** Finds principals by id or by hash, from a cache that is told of changes. */
+/** Finds principals by id or by hash, from a cache that is told of changes: what it remembers, it answers at once. */
 export interface Principals {
-  findById(keyId: string, fresh?: boolean): Promise<Principal | undefined>;
+  findById(keyId: string, fresh?: boolean): Answer<Principal | undefined>;
   /** What is known of a key without asking the store, and not too old. */
   findCached(keyId: string): Principal | undefined;
   /** By the hashes a secret may be stored under. What is found is not verified yet: see `verification.ts`. */
-  findByHash(secretHashes: readonly string[], fresh?: boolean): Promise<Principal | undefined>;
+  findByHash(secretHashes: readonly string[], fresh?: boolean): Answer<Principal | undefined>;
   /** From the cache alone, records of at most this age: for the time in which the store is down. */
   rememberedByHash(secretHashes: readonly string[], maxAgeMs: number): Principal | undefined;
   /** A change of this scope's record was noticed. */
@@ -89,9 +90,11 @@ export function createPrincipals(options: PrincipalsOptions): Principals {
     return cached !== undefined && areFresh(cached.entries, now(), cacheMs) ? cached : undefined;
   }
 
-  async function findById(keyId: string, fresh = false): Promise<Principal | undefined> {
-    const cached = fresh ? undefined : findCached(keyId);
-    if (cached !== undefined) return cached;
+  function findById(keyId: string, fresh = false): Answer<Principal | undefined> {
+    return (fresh ? undefined : findCached(keyId)) ?? assemble(keyId, fresh);
+  }
+
+  async function assemble(keyId: string, fresh: boolean): Promise<Principal | undefined> {
     const key = await keys.get(keyId, fresh);
     if (key.value === undefined) return undefined;
     const scopes = policyScopes(key.value);
@@ -105,9 +108,10 @@ export function createPrincipals(options: PrincipalsOptions): Principals {
   return {
     findById,
     findCached,
-    async findByHash(secretHashes, fresh = false) {
-      const { value: keyId } = await owners.get(secretHashes.join(' '), fresh);
-      return keyId === undefined ? undefined : findById(keyId, fresh);
+    findByHash(secretHashes, fresh = false) {
+      return whenAnswered(owners.get(secretHashes.join(' '), fresh), ({ value: keyId }) =>
+        keyId === undefined ? undefined : findById(keyId, fresh),
+      );
     },
     rememberedByHash(secretHashes, maxAgeMs) {
       const owner = owners.remembered(secretHashes.join(' '), maxAgeMs);

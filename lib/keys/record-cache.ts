@@ -1,4 +1,5 @@
 import { createGenerations } from '../generations.ts';
+import type { Answer } from '../stores/store.ts';
 
 /** A record, or its absence, as it was read at one moment. */
 export interface Entry<T> {
@@ -14,7 +15,8 @@ export interface Entry<T> {
  * the same time are one read.
  */
 export interface RecordCache<T> {
-  get(name: string, fresh?: boolean): Promise<Entry<T>>;
+  /** At once, where it is remembered. */
+  get(name: string, fresh?: boolean): Answer<Entry<T>>;
   /** From memory alone, also past `cacheMs`. */
   remembered(name: string, maxAgeMs: number): Entry<T> | undefined;
   forget(name: string): void;
@@ -62,7 +64,7 @@ export function createRecordCache<T>(options: RecordCacheOptions<T>): RecordCach
   }
 
   return {
-    async get(name, fresh = false) {
+    get(name, fresh = false) {
       // A fresh read must begin after it was asked for: one that is under way may have seen the record before.
       if (fresh) return read(name);
       const cached = present.get(name) ?? absent.get(name);

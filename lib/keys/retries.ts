@@ -1,5 +1,5 @@
 import { StoreUnavailableError } from '../errors.ts';
-import type { Logger } from '../stores/store.ts';
+import type { Answer, Logger } from '../stores/store.ts';
 
 const firstDelayMs = 250;
 const longestDelayMs = 5000;
@@ -13,11 +13,11 @@ const failuresToPause = 3;
 export interface Retries {
   /**
    * Begins the act; while the store is unavailable it is repeated in the background, after those that wait already. The
-   * first failure is thrown all the same, so that the caller knows that the answer is still to come.
+   * first failure rejects all the same, so that the caller knows that the answer is still to come.
    *
    * @param onGivenUp the act was given up after ten minutes, or because too many wait
    */
-  run<T>(act: () => T | Promise<T>, onGivenUp?: () => void): Promise<T>;
+  run<T>(act: () => Answer<T>, onGivenUp?: () => void): Answer<T>;
   /** The store answers again: what waits is repeated now. */
   hurry(): void;
   /** Resolves when the acts begun until now have succeeded or were given up, or after the time-out. */
@@ -117,7 +117,8 @@ export function createRetries({ logger, now, words = settlements }: RetriesOptio
 
   return {
     run(act, onGivenUp = () => undefined) {
-      const first = (async () => act())();
+      const first = begin(act);
+      if (!(first instanceof Promise)) return first;
       track(first.catch((error) => (error instanceof StoreUnavailableError ? repeatLater(act, onGivenUp) : undefined)));
       return first;
     },
@@ -132,4 +133,12 @@ export function createRetries({ logger, now, words = settlements }: RetriesOptio
       clearTimeout(timer);
     },
   };
+}
+
+function begin<T>(act: () => Answer<T>): Answer<T> {
+  try {
+    return act();
+  } catch (error) {
+    return Promise.reject(error);
+  }
 }

@@ -1,6 +1,6 @@
-import { answered } from '../stores/answered.ts';
+import { answered, inBackground, whenAnswered } from '../stores/answered.ts';
 import type { Circuit } from '../stores/circuit.ts';
-import type { Hold, SettleRequest, SettleResult, Store } from '../stores/store.ts';
+import type { Answer, Hold, SettleRequest, SettleResult, Store } from '../stores/store.ts';
 import type { Pricing } from '../usage/cost.ts';
 import { usd } from '../usage/money.ts';
 import type { TokenUsage, UsageEvent, UsageSource } from '../usage/usage.ts';
@@ -23,11 +23,11 @@ export interface Consumption {
 
 /** Ends calls exactly once each, also when the store is out of reach for a while. */
 export interface Settlements {
-  settle(hold: Hold, consumption: Consumption): Promise<SettleResult>;
-  cancel(hold: Hold): Promise<void>;
+  settle(hold: Hold, consumption: Consumption): Answer<SettleResult>;
+  cancel(hold: Hold): Answer<void>;
   /** Cancels, in the background, an admission whose answer did not come. */
   giveUp(hold: Hold): void;
-  renew(hold: Hold): Promise<'renewed' | 'ended'>;
+  renew(hold: Hold): Answer<'renewed' | 'ended'>;
 }
 
 export interface SettlementsOptions {
@@ -62,12 +62,12 @@ export function createSettlements(options: SettlementsOptions): Settlements {
     if (events.has('usage.recorded')) events.emit('usage.recorded', shownUsageEvent(event));
   }
 
-  async function cancelInStore(hold: Hold): Promise<void> {
-    await retries.run(() => circuit.insist(() => store.cancel(hold)));
+  function cancelInStore(hold: Hold): Answer<unknown> {
+    return retries.run(() => circuit.insist(() => store.cancel(hold)));
   }
 
   return {
-    async settle(hold, consumption) {
+    settle(hold, consumption) {
       const { usage, model, source } = consumption;
       const asked = hold.subject.model;
       const priced = consumption.costNanoUsd ?? pricing.costNanoUsd([model, asked], usage);
@@ -89,22 +89,23 @@ export function createSettlements(options: SettlementsOptions): Settlements {
         },
       );
     },
-    async cancel(hold) {
+    cancel(hold) {
       localLedger.end(hold, { tokens: 0, costNanoUsd: 0 }, now());
       if (localLedger.has(hold.holdId)) {
         // The store has never heard of the call, and need not.
         localLedger.forget(hold.holdId);
         return;
       }
-      await cancelInStore(hold);
-      onEnded();
+      return whenAnswered(cancelInStore(hold), onEnded);
     },
     giveUp(hold) {
-      cancelInStore(hold).catch(() => undefined);
+      inBackground(() => cancelInStore(hold));
     },
-    async renew(hold) {
-      return (await circuit.insist(() => store.renew(hold))).state;
-    },
+    renew: (hold) =>
+      whenAnswered(
+        circuit.insist(() => store.renew(hold)),
+        ({ state }) => state,
+      ),
   };
 }
 

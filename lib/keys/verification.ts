@@ -1,3 +1,5 @@
+import { whenAnswered } from '../stores/answered.ts';
+import type { Answer } from '../stores/store.ts';
 import type { Principal, Principals } from './principals.ts';
 import type { SecretFormat } from './secret.ts';
 import { keyStatus } from './virtual-key.ts';
@@ -24,11 +26,12 @@ export interface VerificationOptions {
 
 /** Tells whose a secret is. A checksum that is wrong is told without asking the cache or the store. */
 export function createVerification({ secrets, principals, now }: VerificationOptions) {
-  return async function verify(secret: string, fresh = false): Promise<Verification> {
+  return function verify(secret: string, fresh = false): Answer<Verification> {
     if (secrets.read(secret) !== 'ours') return { valid: false, reason: 'malformed' };
     const hashes = secrets.candidateHashes(secret);
-    const principal = await principals.findByHash(hashes, fresh);
-    return principal === undefined ? { valid: false, reason: 'unknown' } : judge(principal, hashes, now());
+    return whenAnswered(principals.findByHash(hashes, fresh), (principal) =>
+      principal === undefined ? { valid: false, reason: 'unknown' } : judge(principal, hashes, now()),
+    );
   };
 }
 
@@ -49,6 +52,12 @@ export function judge(principal: Principal, secretHashes: readonly string[], now
   if (!isCurrent && !(isPrevious && nowMs < previousSecret.endsAtMs)) return { valid: false, reason: 'unknown' };
   const status = keyStatus(principal.key, nowMs);
   if (status !== 'active') return { valid: false, reason: status };
-  const ends = [expiresAtMs, isPrevious ? previousSecret.endsAtMs : null].filter((end) => end !== null);
-  return { valid: true, principal, notAfterMs: ends.length === 0 ? null : Math.min(...ends), secretHashes };
+  const graceEndsAtMs = isPrevious ? previousSecret.endsAtMs : null;
+  return { valid: true, principal, notAfterMs: earlier(expiresAtMs, graceEndsAtMs), secretHashes };
+}
+
+/** `null`: never. */
+function earlier(aMs: number | null, bMs: number | null): number | null {
+  if (aMs === null || bMs === null) return aMs ?? bMs;
+  return Math.min(aMs, bMs);
 }

@@ -14,3 +14,18 @@ export function answered<T>(answer: Answer<T>, hear: (value: T) => void): Answer
   hear(answer);
   return answer;
 }
+
+/** Goes on with an answer: in the same tick, where it is there at once. */
+export function whenAnswered<T, U>(answer: Answer<T>, goOn: (value: T) => Answer<U>): Answer<U> {
+  return answer instanceof Promise ? answer.then(goOn) : goOn(answer);
+}
+
+/** Begins an act that nobody waits for. */
+export function inBackground(act: () => Answer<unknown>, onFailure: (error: unknown) => void = () => undefined): void {
+  try {
+    const answer = act();
+    if (answer instanceof Promise) answer.catch(onFailure);
+  } catch (error) {
+    onFailure(error);
+  }
+}

@@ -30,8 +30,8 @@ export interface Meter {
   write(chunk: Buffer): Buffer;
   /** Ends the body, whole or broken off, and answers the bytes still kept back. Later calls do nothing. */
   end(): Buffer;
-  /** What the response told. Ends the body, if that has not happened. */
-  result(): Promise<MeterResult>;
+  /** What the response told: at once, but where a decoder is still at work. Ends the body, if that has not happened. */
+  result(): MeterResult | Promise<MeterResult>;
 }
 
 /** What a response told of its usage. It knows nothing of the status: an error's body simply tells none. */
@@ -58,37 +58,33 @@ export function createMeter(options: MeterOptions): Meter {
   const reading = new Reading();
   const reader = usageReader(options.format, reading);
   const passage = reader === null ? unreadPassage(reading, 'unmetered') : openPassage(options, reader, reading);
-  let ended: Promise<void> | undefined;
+  let hasEnded = false;
   let heldBack = noBytes;
 
-  function finish(): Promise<void> {
-    if (ended === undefined) {
-      heldBack = passage.end();
-      ended = passage.closed ?? Promise.resolve();
-    }
-    return ended;
+  function finish(): void {
+    if (hasEnded) return;
+    hasEnded = true;
+    heldBack = passage.end();
   }
 
   return {
-    write: (chunk) => (ended === undefined ? passage.write(chunk) : chunk),
+    write: (chunk) => (hasEnded ? chunk : passage.write(chunk)),
     end() {
-      void finish();
+      finish();
       const bytes = heldBack;
       heldBack = noBytes;
       return bytes;
     },
-    async result() {
-      await finish();
-      return {
-        usage: reading.usage,
-        seen: { outputTokens: reading.unreportedOutputTokens },
-        model: reading.model,
-        complete: reading.complete,
-        error: reading.error,
-        ...(reading.problem === null ? {} : { problem: reading.problem }),
-      };
+    result() {
+      finish();
+      return passage.closed === undefined ? resultOf(reading) : passage.closed.then(() => resultOf(reading));
     },
   };
+}
+
+function resultOf({ usage, unreportedOutputTokens, model, complete, error, problem }: Reading): MeterResult {
+  const result = { usage, seen: { outputTokens: unreportedOutputTokens }, model, complete, error };
+  return problem === null ? result : { ...result, problem };
 }
 
 function openPassage(options: MeterOptions, reader: UsageReader, reading: Reading): Passage {

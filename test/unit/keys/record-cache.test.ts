@@ -252,7 +252,7 @@ describe('createRecordCache', () => {
       maxSize: 4,
       maxAbsent: 4,
     });
-    await assert.rejects(cache.get('a'), { message: 'down' });
+    await assert.rejects(async () => cache.get('a'), { message: 'down' });
     fails = false;
     assert.equal((await cache.get('a')).value, 1);
   });

@@ -158,7 +158,7 @@ describe('createRetries', () => {
       nowMs += 5 * 60_000;
       throw new StoreUnavailableError();
     };
-    await assert.rejects(retries.run(act), unavailable);
+    await assert.rejects(async () => retries.run(act), unavailable);
     await retries.settled(10_000);
     assert.equal(acts, 3);
     assert.deepEqual(logger.lines, [
@@ -174,7 +174,8 @@ describe('createRetries', () => {
       if (!isUp) throw new StoreUnavailableError();
       order.push(number);
     };
-    for (let number = 0; number < 50; number += 1) await assert.rejects(retries.run(act(number)), unavailable);
+    for (let number = 0; number < 50; number += 1)
+      await assert.rejects(async () => retries.run(act(number)), unavailable);
     isUp = true;
     retries.hurry();
     await retries.settled(200);
@@ -191,15 +192,13 @@ describe('createRetries', () => {
     };
     let isUp = false;
     let done = 0;
-    await assert.rejects(retries.run(fail), unavailable);
+    await assert.rejects(async () => retries.run(fail), unavailable);
     for (let number = 0; number < 5; number += 1) {
-      await assert.rejects(
-        retries.run(async () => {
-          if (!isUp) throw new StoreUnavailableError();
-          done += 1;
-        }),
-        unavailable,
-      );
+      const act = async () => {
+        if (!isUp) throw new StoreUnavailableError();
+        done += 1;
+      };
+      await assert.rejects(async () => retries.run(act), unavailable);
     }
     isUp = true;
     retries.hurry();
@@ -215,7 +214,9 @@ describe('createRetries', () => {
     const fail = async () => {
       throw new StoreUnavailableError();
     };
-    const run = (name: string) => retries.run(fail, () => givenUp.push(name)).catch(() => undefined);
+    const run = async (name: string) => {
+      await assert.rejects(async () => retries.run(fail, () => givenUp.push(name)), unavailable);
+    };
     for (let number = 0; number < 10_000; number += 1) await run('late');
     await run('too many');
     assert.deepEqual(givenUp, ['too many']);
@@ -228,11 +229,11 @@ describe('createRetries', () => {
   it('repeats nothing that fails for a reason of its own', async () => {
     const retries = createRetries({ logger: testLog(), now: () => 0 });
     let acts = 0;
-    const failing = retries.run(() => {
+    const fail = () => {
       acts += 1;
       throw new TypeError('a bug');
-    });
-    await assert.rejects(failing, TypeError);
+    };
+    await assert.rejects(async () => retries.run(fail), TypeError);
     await retries.settled(1000);
     assert.equal(acts, 1);
   });
