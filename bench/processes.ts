@@ -1,4 +1,4 @@
-import { type ChildProcess, execFileSync, fork } from 'node:child_process';
+import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import type { Load, LoadResult } from './load-process.ts';
@@ -48,20 +48,8 @@ export function startLoadGenerator(): LoadGenerator {
   };
 }
 
-let isBuilt = false;
-
-/** As it is published: a loader of TypeScript names every closure as it is made, which would be measured too. */
-function build(): void {
-  if (isBuilt) return;
-  execFileSync('npx', ['--no-install', 'tsc', '-p', 'bench/tsconfig.json'], { cwd: root, stdio: 'inherit' });
-  isBuilt = true;
-}
-
-const root = fileURLToPath(new URL('..', import.meta.url));
-
 function start(file: string, args: readonly string[]): ChildProcess {
-  build();
-  const child = fork(`${root}.dist-bench/bench/${file}`, args, { execArgv: [] });
+  const child = fork(fileURLToPath(new URL(file, import.meta.url)), args);
   child.once('exit', (code) => {
     if (code === null) return;
     child.emit('error', new Error(`${file} ${args.join(' ')} ended with ${code}`));
