@@ -106,11 +106,13 @@ export function createAdmitting({ counting, holds, nonces }: AdmittingOptions): 
       if (holds.findEnded(holdId) !== undefined) return { outcome: 'hold_ended' };
       const { verdict, call } = place(request, { holdId, callId: '', leaseMs, slots: 1, replaces: undefined }, nowMs);
       if (call === undefined) return verdict;
+      // Set, since a list to make it of would have to be walked along.
+      const calls = new Map<string, Call>().set('', call);
       holds.open(
         {
           holdId,
           takes: call.hold.takes,
-          calls: new Map([['', call]]),
+          calls,
           leaseMs,
           leaseEndsAtMs: 0,
           earlier: undefined,

@@ -10,6 +10,7 @@ export interface Leased {
 const maxIdleQueues = 16;
 
 interface Queue {
+  readonly leaseMs: number;
   first: Leased | undefined;
   last: Leased | undefined;
 }
@@ -24,13 +25,38 @@ export interface Leases<T extends Leased> {
   end(leased: T): void;
   /** A lease that has ended: of its length, the one that ended first. */
   expired(nowMs: number): T | undefined;
+  /** All that have not been ended. */
+  running(): Iterable<T>;
 }
 
 export function createLeases<T extends Leased>(): Leases<T> {
   const queues = new Map<number, Queue>();
+  let latestQueue: Queue | undefined;
+  /** No lease ends before this moment: most of those who ask for one need not look. */
+  let nextEndMs = Infinity;
+
+  function findQueue(leaseMs: number): Queue | undefined {
+    if (latestQueue?.leaseMs === leaseMs) return latestQueue;
+    return queues.get(leaseMs);
+  }
+
+  function openQueue(leaseMs: number): Queue {
+    let queue = findQueue(leaseMs);
+    if (queue === undefined) {
+      queue = { leaseMs, first: undefined, last: undefined };
+      queues.set(leaseMs, queue);
+    }
+    latestQueue = queue;
+    return queue;
+  }
+
+  function dropQueue(queue: Queue): void {
+    queues.delete(queue.leaseMs);
+    if (latestQueue === queue) latestQueue = undefined;
+  }
 
   function unlink(leased: Leased): void {
-    const queue = queues.get(leased.leaseMs);
+    const queue = findQueue(leased.leaseMs);
     if (queue === undefined) return;
     if (leased.earlier !== undefined) leased.earlier.later = leased.later;
     else if (queue.first === leased) queue.first = leased.later;
@@ -38,18 +64,15 @@ export function createLeases<T extends Leased>(): Leases<T> {
     else if (queue.last === leased) queue.last = leased.earlier;
     leased.earlier = undefined;
     leased.later = undefined;
-    if (queue.first === undefined && queues.size > maxIdleQueues) queues.delete(leased.leaseMs);
+    if (queue.first === undefined && queues.size > maxIdleQueues) dropQueue(queue);
   }
 
   return {
     start(leased, nowMs) {
       unlink(leased);
-      let queue = queues.get(leased.leaseMs);
-      if (queue === undefined) {
-        queue = { first: undefined, last: undefined };
-        queues.set(leased.leaseMs, queue);
-      }
+      const queue = openQueue(leased.leaseMs);
       leased.leaseEndsAtMs = nowMs + leased.leaseMs;
+      nextEndMs = Math.min(nextEndMs, leased.leaseEndsAtMs);
       let earlier = queue.last;
       // Only after the clock stepped back do leases end later than one that starts now.
       while (earlier !== undefined && earlier.leaseEndsAtMs > leased.leaseEndsAtMs) earlier = earlier.earlier;
@@ -62,10 +85,19 @@ export function createLeases<T extends Leased>(): Leases<T> {
     },
     end: unlink,
     expired(nowMs) {
+      if (nowMs < nextEndMs) return undefined;
+      nextEndMs = Infinity;
       for (const { first } of queues.values()) {
-        if (first !== undefined && first.leaseEndsAtMs <= nowMs) return first as T;
+        if (first === undefined) continue;
+        nextEndMs = Math.min(nextEndMs, first.leaseEndsAtMs);
+        if (first.leaseEndsAtMs <= nowMs) return first as T;
       }
       return undefined;
+    },
+    *running() {
+      for (const { first } of queues.values()) {
+        for (let leased = first; leased !== undefined; leased = leased.later) yield leased as T;
+      }
     },
   };
 }
