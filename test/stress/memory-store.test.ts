@@ -1,0 +1,17 @@
+import { memoryFleet } from '../support/fleet/fleet.ts';
+import { abandonedHoldCases } from './cases/abandoned-holds.ts';
+import { limitCases } from './cases/limits.ts';
+import { longSilenceCases } from './cases/long-silence.ts';
+import { randomLifeCases } from './cases/random-life/random-life.ts';
+import { revocationCases } from './cases/revocation.ts';
+
+describe('memoryStore with four services in one process', function () {
+  this.timeout(60_000);
+  const fleet = memoryFleet();
+  after(() => fleet.stop());
+  limitCases(fleet);
+  revocationCases(fleet);
+  randomLifeCases(fleet);
+  abandonedHoldCases(fleet, { areAllTold: true });
+  longSilenceCases(fleet);
+});
