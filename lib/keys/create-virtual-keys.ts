@@ -5,6 +5,7 @@ import { createPricing } from '../usage/cost.ts';
 import { usd } from '../usage/money.ts';
 import { createAdmissions } from './admissions.ts';
 import { createAlerts } from './alerts.ts';
+import { createMirrorPlace } from './attached-mirror.ts';
 import { createBalances } from './balances.ts';
 import { parseCloseOptions } from './change-options.ts';
 import { createDenials } from './denials.ts';
@@ -120,7 +121,8 @@ export function createVirtualKeys(given: CreateVirtualKeysOptions): VirtualKeys 
     },
   });
   const principals = createPrincipals({ store, now, cacheMs, circuit: circuits.records, onCorrupt });
-  const queries = createKeyQueries({ store, now, withDeadline, onCorrupt });
+  const mirror = createMirrorPlace();
+  const queries = createKeyQueries({ store, now, withDeadline, mirror, onCorrupt });
   const quotaSettings = createQuotaSettings({ store, options, withDeadline });
   const context: ServiceContext = {
     store,
@@ -129,6 +131,7 @@ export function createVirtualKeys(given: CreateVirtualKeysOptions): VirtualKeys 
     pricing,
     principals,
     hooks,
+    mirror,
     events,
     now,
     withDeadline,
