@@ -1,4 +1,5 @@
 /** `express-llm-keys/litellm`: the admin API of a LiteLLM proxy, and keys that are good there as well. */
+export { LiteLLMError } from '../errors.ts';
 export {
   createLiteLLMClient,
   type LiteLLMClient,
