@@ -261,7 +261,7 @@ export interface Records {
   /** Newest first, stable under equal times: by time, then id. */
   listAlerts(query: AlertQuery, page: Page): Promise<Listed<AlertRow>>;
 
-  /** Oldest first. */
+  /** In the order in which they may be claimed, whoever has them now. */
   readOutbox(limit: number): Promise<readonly OutboxRow[]>;
   /**
    * Removes rows that were not written anew since they were read: a renamed key has another row, and its old revision. Of
@@ -269,13 +269,14 @@ export interface Records {
    */
   clearOutbox(rows: readonly (OutboxRow | ClaimedRow)[]): Promise<void>;
   /**
-   * Writes rows that belong to no change. A key that has no row gets one, due after `delayMs`; the row of another is due
-   * no later than that. A lease on it stays.
+   * Writes rows that belong to no change, due after `delayMs`. A row that waits already is due no later than before; one
+   * that is claimed stays with its worker, and is due then when he ends.
    */
   enqueueOutbox(keyIds: readonly string[], delayMs: number): Promise<void>;
   /**
-   * Claims rows that are due and that nobody has, oldest first: a change makes its row due at once. While a lease lasts,
-   * nobody else is given the row, also when it is written anew. `keyIds`: only of these keys.
+   * Claims rows that are due and that nobody has, those first that could be claimed for longest. A change makes its row
+   * due at once, and so does the end of a lease. While a lease lasts, nobody else is given the row, also when it is
+   * written anew. `keyIds`: only of these keys.
    */
   claimOutbox(limit: number, leaseMs: number, keyIds?: readonly string[] | undefined): Promise<readonly ClaimedRow[]>;
   /** Ends the lease of a claimed row, which is due again after `delayMs`, or at once where it was written anew. */

@@ -18,12 +18,13 @@ interface Lease {
 
 interface Entry {
   readonly row: OutboxRow;
+  /** `Infinity`: it is claimed, and nobody has asked for more since. */
   readonly dueAtMs: number;
   readonly attempts: number;
   readonly lease: Lease | null;
 }
 
-/** Changes that a mirror has yet to hear of, one row a key, in the order in which they were written. */
+/** Changes that a mirror has yet to hear of, one row a key. */
 export function createOutbox(now: () => number): MemoryOutbox {
   const entries = new Map<string, Entry>();
 
@@ -34,6 +35,11 @@ export function createOutbox(now: () => number): MemoryOutbox {
 
   function isClaimed({ lease }: Entry): boolean {
     return lease !== null && lease.endsAtMs > now();
+  }
+
+  /** In the order in which they may be claimed; those of one moment as they were written. */
+  function inOrder(): readonly Entry[] {
+    return [...entries.values()].sort((a, b) => claimableFromMs(a) - claimableFromMs(b));
   }
 
   function clear(cleared: OutboxRow | ClaimedRow): void {
@@ -49,7 +55,9 @@ export function createOutbox(now: () => number): MemoryOutbox {
     write: (keyId, revision) => put(keyId, revision, now(), entries.get(keyId)?.lease ?? null),
 
     async readOutbox(limit) {
-      return Array.from(entries.values(), ({ row }) => row).slice(0, limit);
+      return inOrder()
+        .slice(0, limit)
+        .map(({ row }) => row);
     },
 
     async clearOutbox(rows) {
@@ -64,16 +72,15 @@ export function createOutbox(now: () => number): MemoryOutbox {
     },
 
     async claimOutbox(limit, leaseMs, keyIds) {
-      const claimed: ClaimedRow[] = [];
-      for (const [keyId, entry] of entries) {
-        if (claimed.length >= limit) break;
-        if (entry.dueAtMs > now() || isClaimed(entry) || keyIds?.includes(keyId) === false) continue;
+      const found = inOrder().filter(
+        (entry) => claimableFromMs(entry) <= now() && keyIds?.includes(entry.row.keyId) !== false,
+      );
+      return found.slice(0, limit).map((entry): ClaimedRow => {
         const lease = { id: randomUUID(), endsAtMs: now() + leaseMs };
         const attempts = entry.attempts + 1;
-        entries.set(keyId, { ...entry, attempts, lease });
-        claimed.push({ ...entry.row, leaseId: lease.id, attempts, isTakenOver: entry.lease !== null });
-      }
-      return claimed;
+        entries.set(entry.row.keyId, { ...entry, dueAtMs: Number.POSITIVE_INFINITY, attempts, lease });
+        return { ...entry.row, leaseId: lease.id, attempts, isTakenOver: entry.lease !== null };
+      });
     },
 
     async deferOutbox({ keyId, id, leaseId }, delayMs) {
@@ -87,10 +94,14 @@ export function createOutbox(now: () => number): MemoryOutbox {
       const backlog = { due: 0, claimed: 0, later: 0 };
       for (const entry of entries.values()) {
         if (isClaimed(entry)) backlog.claimed += 1;
-        else if (entry.dueAtMs > now()) backlog.later += 1;
+        else if (claimableFromMs(entry) > now()) backlog.later += 1;
         else backlog.due += 1;
       }
       return backlog;
     },
   };
+}
+
+function claimableFromMs({ lease, dueAtMs }: Entry): number {
+  return lease?.endsAtMs ?? dueAtMs;
 }
