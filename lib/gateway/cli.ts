@@ -26,6 +26,10 @@ Environment
                                 needs the package ioredis
   UPSTREAM_BASE_URL             where requests go, such as https://api.openai.com/v1; else the echo model answers
   UPSTREAM_API_KEY              the key for it
+  LITELLM_BASE_URL, LITELLM_MASTER_KEY
+                                mirrors every key to this LiteLLM proxy
+  LITELLM_DEPLOYMENT_ID         tells its keys from those of other deployments; another one for each database
+  LITELLM_VAULT_KEY             32 bytes in hex or base64: new secrets wait under it while LiteLLM is down
   VIRTUAL_KEY_PREFIX            what secrets begin with                 sk-llm
   VIRTUAL_KEY_DEFAULT_BUDGET    USD, for keys made without a maxBudget
   VIRTUAL_KEY_DEFAULT_TPM       tokens a minute, for keys made without a tpmLimit

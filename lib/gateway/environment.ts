@@ -9,9 +9,19 @@ export interface GatewaySettings {
   /** With a database, only counters are kept in Redis. `null`: none; without either, all is kept in memory. */
   readonly redisUrl: string | null;
   readonly databaseUrl: string | null;
+  /** `null`: keys are not mirrored. */
+  readonly litellm: LiteLLMSettings | null;
   readonly secretPrefix: string | undefined;
   /** What a new key gets where its input says nothing. */
   readonly keyDefaults: { readonly maxBudget?: number; readonly tpmLimit?: number; readonly rpmLimit?: number };
+}
+
+export interface LiteLLMSettings {
+  readonly baseUrl: string;
+  readonly masterKey: string;
+  readonly deploymentId: string | undefined;
+  /** 32 bytes in hex or base64, under which secrets wait while LiteLLM is down; absent: keys are refused then. */
+  readonly vaultKey: string | undefined;
 }
 
 export interface Upstream {
@@ -26,9 +36,6 @@ export class StartError extends Error {
   override readonly name = 'StartError';
 }
 
-/** What would change who hears of keys: ignored, they would be a promise broken in silence. */
-const notSupportedYet = ['LITELLM_BASE_URL', 'LITELLM_MASTER_KEY'];
-
 const maxBudgetUsd = 9_000_000;
 
 /**
@@ -39,18 +46,14 @@ const maxBudgetUsd = 9_000_000;
 export function readEnvironment(env: Environment): GatewaySettings {
   const problems: string[] = [];
 
-  /** The value of a variable as `parse` reads it; what it cannot read is a problem. */
-  function read<T>(variable: string, rule: string, parse: (text: string) => T | undefined): T | undefined {
+  const read: Read = (variable, rule, parse) => {
     const text = env[variable]?.trim() ?? '';
     if (text === '') return undefined;
     const value = parse(text);
     if (value === undefined) problems.push(`${variable} must be ${rule}`);
     return value;
-  }
+  };
 
-  for (const variable of notSupportedYet) {
-    read(variable, 'unset: this version cannot use it yet', () => undefined);
-  }
   const port = read('PORT', 'a whole number from 0 to 65535', wholeNumber(65_535)) ?? 3000;
   const host = read('HOST', 'the address or name to listen on', matching(/^[\w.:-]+$/)) ?? '127.0.0.1';
   const adminToken = read('ADMIN_TOKEN', 'printable characters without spaces', matching(/^[\x21-\x7e]+$/)) ?? null;
@@ -60,6 +63,7 @@ export function readEnvironment(env: Environment): GatewaySettings {
   const databaseUrl =
     read('DATABASE_URL', 'a postgres or postgresql URL', serviceUrl('postgres:', 'postgresql:')) ?? null;
   const secretPrefix = read('VIRTUAL_KEY_PREFIX', '1 to 32 characters of A-Z a-z 0-9 _ -', matching(/^[\w-]{1,32}$/));
+  const litellm = readLiteLLM(read, problems);
   const maxBudget = read('VIRTUAL_KEY_DEFAULT_BUDGET', `USD from 0 to ${maxBudgetUsd}`, amount(maxBudgetUsd));
   const tpmLimit = read('VIRTUAL_KEY_DEFAULT_TPM', 'a whole number of tokens', wholeNumber());
   const rpmLimit = read('VIRTUAL_KEY_DEFAULT_RPM', 'a whole number of requests', wholeNumber());
@@ -80,6 +84,7 @@ export function readEnvironment(env: Environment): GatewaySettings {
     upstream: baseUrl === undefined ? null : { baseUrl, apiKey },
     redisUrl,
     databaseUrl,
+    litellm,
     secretPrefix,
     keyDefaults: {
       ...(maxBudget !== undefined && { maxBudget }),
@@ -87,6 +92,23 @@ export function readEnvironment(env: Environment): GatewaySettings {
       ...(rpmLimit !== undefined && { rpmLimit }),
     },
   };
+}
+
+/** The value of a variable as `parse` reads it; what it cannot read is a problem. */
+type Read = <T>(variable: string, rule: string, parse: (text: string) => T | undefined) => T | undefined;
+
+function readLiteLLM(read: Read, problems: string[]): LiteLLMSettings | null {
+  const plain = 'printable characters without spaces';
+  const baseUrl = read('LITELLM_BASE_URL', 'an http or https URL without credentials or query', upstreamUrl);
+  const masterKey = read('LITELLM_MASTER_KEY', plain, matching(/^[\x21-\x7e]+$/));
+  const deploymentId = read('LITELLM_DEPLOYMENT_ID', `up to 64 ${plain}`, matching(/^[\x21-\x7e]{1,64}$/));
+  const vaultKey = read('LITELLM_VAULT_KEY', '32 bytes in hex or base64', matching(/^([0-9a-f]{64}|[\w+/-]{43}=?)$/i));
+  if (baseUrl !== undefined && masterKey !== undefined) {
+    return { baseUrl: baseUrl.href, masterKey, deploymentId, vaultKey };
+  }
+  const isHalf = [baseUrl, masterKey, deploymentId, vaultKey].some((value) => value !== undefined);
+  if (isHalf) problems.push('LITELLM_BASE_URL and LITELLM_MASTER_KEY are needed together');
+  return null;
 }
 
 function matching(shape: RegExp): (text: string) => string | undefined {

@@ -4,10 +4,12 @@ import { createServer, type Server } from 'node:http';
 import { setImmediate as turn } from 'node:timers/promises';
 import type { RequestHandler } from 'express';
 import { createVirtualKeys } from '../index.ts';
+import type { Mirror } from '../litellm/index.ts';
 import { createEchoModel } from '../testing/index.ts';
 import type { PriceBook } from '../usage/pricing.ts';
 import { type Environment, type GatewaySettings, readEnvironment, StartError } from './environment.ts';
 import { createGatewayApp } from './gateway-app.ts';
+import { createMirror, startMirror } from './litellm-mirror.ts';
 import { openStore } from './open-store.ts';
 import { echoMaxOutputTokens, gatewayPrices } from './prices.ts';
 import { createUpstreamProxy } from './upstream-proxy.ts';
@@ -51,6 +53,7 @@ export async function startGateway(env: Environment, options: StartGatewayOption
   });
   const model = createModel(settings, prices, logger.warn);
   const server = createServer(createGatewayApp({ keys, adminToken, model: model.handler, logError: logger.error }));
+  let mirror: Mirror | undefined;
   let closing: Promise<void> | undefined;
 
   async function close(): Promise<void> {
@@ -61,12 +64,17 @@ export async function startGateway(env: Environment, options: StartGatewayOption
   }
 
   async function leave(): Promise<void> {
+    await mirror?.stop();
     await keys.close();
     model.close();
     await opened.close();
   }
 
   try {
+    if (settings.litellm !== null) {
+      mirror = createMirror(keys, settings.litellm);
+      await startMirror(mirror);
+    }
     await listen(server, settings);
   } catch (error) {
     await leave();

@@ -23,6 +23,7 @@ export function welcomeText({ url, settings, adminToken, storeName }: Welcome): 
     upstream === null
       ? 'The echo model answers: it repeats what it is told. Set UPSTREAM_BASE_URL for a real one.'
       : `Requests go to ${upstream.baseUrl}`,
+    ...(settings.litellm === null ? [] : [`Keys are mirrored to LiteLLM at ${settings.litellm.baseUrl}`]),
     ...(isOwnToken ? [] : ['', `Admin token, made for this run: ${token}`]),
     '',
     'Make a key (its secret is shown this once):',

@@ -24,8 +24,18 @@ const bearer = /^bearer(?:\s+(\S.*))?$/i;
  * alone; alone, it is a key that is not valid. Another scheme of Authorization than Bearer says nothing.
  *
  * @param isOurs whether a value may be a secret of this service, by its looks
+ * @param mayBeImported whether one that does not look so may be a secret made elsewhere: it is taken where it is alone
  */
-export function readCredential(request: CredentialSource, isOurs: (text: string) => boolean): Credential {
+export function readCredential(
+  request: CredentialSource,
+  isOurs: (text: string) => boolean,
+  mayBeImported: (text: string) => boolean = () => false,
+): Credential {
+  const credential = readBy(request, isOurs);
+  return credential.kind === 'invalid' ? readBy(request, mayBeImported) : credential;
+}
+
+function readBy(request: CredentialSource, isOurs: (text: string) => boolean): Credential {
   let secret: string | undefined;
   let hasForeign = false;
   const found: CredentialPlace[] = [];

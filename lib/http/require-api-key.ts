@@ -61,7 +61,8 @@ export function requireApiKey(options: RequireApiKeyOptions): RequestHandler {
   const service = internalsOf('requireApiKey', options.keys);
   const isSkipped = skipper(options.skip);
   const { optional = false, keepCredentials = false, fresh = false, failWithError } = options;
-  const isOurs = (text: string) => service.secrets.read(text) !== 'foreign';
+  const { secrets } = service;
+  const isOurs = (text: string) => secrets.read(text) !== 'foreign';
   const find = options.getSecret === undefined ? findInHeaders : findBy(options.getSecret);
 
   function addressOf(req: Request): string | undefined {
@@ -73,7 +74,7 @@ export function requireApiKey(options: RequireApiKeyOptions): RequestHandler {
   }
 
   function findInHeaders(req: Request): Found {
-    return { ...readCredential(req, isOurs), removable: !keepCredentials };
+    return { ...readCredential(req, isOurs, secrets.mayBeImported), removable: !keepCredentials };
   }
 
   return asyncHandler(function requireApiKey(req, res, next) {
@@ -84,7 +85,7 @@ export function requireApiKey(options: RequireApiKeyOptions): RequestHandler {
       next();
       return;
     }
-    const requestId = requestIdOf(req, isOurs);
+    const requestId = requestIdOf(req, (text) => isOurs(text) || secrets.mayBeImported(text));
     const enter = (state: LlmState, credential?: Credential) => {
       attach(req, res, service, requestId, state, credential);
       next();

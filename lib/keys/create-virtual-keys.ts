@@ -5,6 +5,7 @@ import { createPricing } from '../usage/cost.ts';
 import { usd } from '../usage/money.ts';
 import { createAdmissions } from './admissions.ts';
 import { createAlerts } from './alerts.ts';
+import { createMirrorPlace } from './attached-mirror.ts';
 import { createBalances } from './balances.ts';
 import { parseCloseOptions } from './change-options.ts';
 import { createDenials } from './denials.ts';
@@ -16,6 +17,7 @@ import { createHooks } from './hooks.ts';
 import { attachInternals } from './internals.ts';
 import { createKeyChanges } from './key-changes.ts';
 import { createKeyCreation } from './key-creation.ts';
+import { createKeyImport } from './key-import.ts';
 import { createKeyQueries } from './key-queries.ts';
 import { createKeyRemoval } from './key-removal.ts';
 import { createLastSeen } from './last-seen.ts';
@@ -57,7 +59,12 @@ export function createVirtualKeys(given: CreateVirtualKeysOptions): VirtualKeys 
   const { store, logger, cacheMs, leaseMs, onAbandoned } = options;
   const now = options.clock ?? Date.now;
   const withDeadline = createDeadline(options.storeTimeoutMs);
-  const secrets = createSecretFormat({ prefix: options.secretPrefix, pepper: options.pepper });
+  const mirror = createMirrorPlace();
+  const secrets = createSecretFormat({
+    prefix: options.secretPrefix,
+    pepper: options.pepper,
+    acceptsImported: () => options.importedSecrets || mirror.current !== undefined,
+  });
   const pricing = createPricing(options.prices, options.unpriced);
   const events = createEvents(logger);
   const webhooks = createWebhooks({ webhooks: options.webhooks, now, logger });
@@ -120,7 +127,7 @@ export function createVirtualKeys(given: CreateVirtualKeysOptions): VirtualKeys 
     },
   });
   const principals = createPrincipals({ store, now, cacheMs, circuit: circuits.records, onCorrupt });
-  const queries = createKeyQueries({ store, now, withDeadline, onCorrupt });
+  const queries = createKeyQueries({ store, now, withDeadline, mirror, onCorrupt });
   const quotaSettings = createQuotaSettings({ store, options, withDeadline });
   const context: ServiceContext = {
     store,
@@ -129,6 +136,7 @@ export function createVirtualKeys(given: CreateVirtualKeysOptions): VirtualKeys 
     pricing,
     principals,
     hooks,
+    mirror,
     events,
     now,
     withDeadline,
@@ -241,5 +249,6 @@ export function createVirtualKeys(given: CreateVirtualKeysOptions): VirtualKeys 
     settlements,
     outages,
     guessing: createGuessing(now),
+    importKey: createKeyImport(context),
   });
 }

@@ -1,6 +1,7 @@
 import type { ScopeKind } from '../limits/limit.ts';
 import type { Logger } from '../stores/store.ts';
 import type { UsageSource } from '../usage/usage.ts';
+import type { ShownSync } from './attached-mirror.ts';
 import type { ShownAlert } from './shown-alert.ts';
 import type { VirtualKey } from './shown-key.ts';
 
@@ -47,6 +48,8 @@ export interface KeyEvents {
   'store.down': { readonly store: string; readonly reason: string };
   'store.up': { readonly store: string };
   'record.corrupt': { readonly scope: ScopeKind; readonly id: string };
+  /** How a key stands with its twin in another system has changed. */
+  'sync.changed': { readonly keyId: string; readonly sync: ShownSync };
 }
 
 export type KeyEventName = keyof KeyEvents;
@@ -68,6 +71,7 @@ const names: { readonly [name in KeyEventName]: true } = {
   'store.down': true,
   'store.up': true,
   'record.corrupt': true,
+  'sync.changed': true,
 };
 
 export interface Events {

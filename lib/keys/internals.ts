@@ -1,19 +1,21 @@
 import type { Answer } from '../stores/store.ts';
 import type { Admissions } from './admissions.ts';
 import type { Guessing } from './guessing.ts';
+import type { ImportKey } from './key-import.ts';
 import type { Outages } from './outages.ts';
 import type { ServiceContext } from './service-context.ts';
 import type { Settlements } from './settlements.ts';
 import type { Verification } from './verification.ts';
 import type { VirtualKeys } from './virtual-keys.ts';
 
-/** What the middlewares use of a service beyond its public methods. */
+/** What the middlewares and mirrors use of a service beyond its public methods. */
 export interface Internals extends ServiceContext {
   readonly verify: (secret: string, fresh?: boolean) => Answer<Verification>;
   readonly admissions: Admissions;
   readonly settlements: Settlements;
   readonly outages: Outages;
   readonly guessing: Guessing;
+  readonly importKey: ImportKey;
 }
 
 // Registered, so that the ESM and the CommonJS copy of the package understand each other's services.

@@ -39,14 +39,17 @@ export function createKeyCreation(context: ServiceContext) {
       lastUsedAtMs: null,
     };
     const key = await shown(record);
-    return hooks.around({ action: 'create', key, before: null, secret }, async () => {
+    await hooks.around({ action: 'create', key, before: null, secret }, async () => {
       const audit = auditEntry('key.created', `key:${record.id}`, actor, null, auditView(record));
       const change = { audit, outbox: hooks.wantsOutbox, fence: true, carries: [] };
       const inserted = await withDeadline(store.insertKey(record, change, { maxActive }));
-      if (inserted.outcome === 'inserted') return key;
+      if (inserted.outcome === 'inserted') return;
       if (inserted.outcome === 'owner_limit') throw new OwnerKeyLimitError(maxActive ?? 0);
       throw new AliasTakenError();
     });
+    if (context.mirror.current === undefined) return key;
+    // The key is there: a store that fails now must not lose its secret.
+    return shown(record).catch(() => key);
   }
 
   return async function create(input: KeyInput, actor?: Actor): Promise<{ key: VirtualKey; secret: string }> {

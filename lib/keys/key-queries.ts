@@ -2,6 +2,7 @@ import { KeyNotFoundError } from '../errors.ts';
 import type { ScopeId } from '../limits/limit.ts';
 import type { WithDeadline } from '../stores/deadline.ts';
 import type { Store } from '../stores/store.ts';
+import type { MirrorPlace } from './attached-mirror.ts';
 import {
   parseAlertRequest,
   parseAuditQuery,
@@ -22,11 +23,12 @@ export interface KeyQueriesOptions {
   readonly store: Store;
   readonly now: () => number;
   readonly withDeadline: WithDeadline;
+  readonly mirror: Pick<MirrorPlace, 'current'>;
   readonly onCorrupt: (scopeId: ScopeId) => void;
 }
 
 /** Everything that reads keys and their history from the store itself. */
-export function createKeyQueries({ store, now, withDeadline, onCorrupt }: KeyQueriesOptions) {
+export function createKeyQueries({ store, now, withDeadline, mirror, onCorrupt }: KeyQueriesOptions) {
   async function findRecord(id: string): Promise<VirtualKeyRecord | undefined> {
     return readable(await withDeadline(store.findKey(id)), id);
   }
@@ -40,9 +42,15 @@ export function createKeyQueries({ store, now, withDeadline, onCorrupt }: KeyQue
   async function shownAll(records: readonly VirtualKeyRecord[]): Promise<readonly VirtualKey[]> {
     if (records.length === 0) return [];
     const nowMs = now();
-    const balances = await withDeadline(store.balances(records.map(({ id }): ScopeId => `key:${id}`)));
+    const [balances, syncs] = await Promise.all([
+      withDeadline(store.balances(records.map(({ id }): ScopeId => `key:${id}`))),
+      mirror.current?.show(records.map(({ id }) => id)),
+    ]);
     const byScope = new Map(balances.map((balance) => [balance.scopeId, balance]));
-    return records.map((record) => showKey(record, keySpend(record, byScope.get(`key:${record.id}`), nowMs), nowMs));
+    return records.map((record) => {
+      const spend = keySpend(record, byScope.get(`key:${record.id}`), nowMs);
+      return showKey(record, spend, nowMs, syncs?.get(record.id));
+    });
   }
 
   async function shown(record: VirtualKeyRecord): Promise<VirtualKey> {

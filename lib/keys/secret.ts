@@ -11,6 +11,8 @@ const randomDigits = 43;
 const checksumDigits = 6;
 /** Whoever sends more wants to keep the hash busy. */
 const maxSecretLength = 512;
+/** What imported secrets begin with. Tokens of other kinds, such as JWTs, need no look-up. */
+const importedPrefix = 'sk-';
 const prefixShape = /^[\w-]{1,32}$/;
 
 /**
@@ -24,6 +26,8 @@ export interface SecretFormat {
   /** A new secret: `<prefix>-<43 random digits><6 digits of checksum>`. */
   mint(): string;
   read(text: string): SecretShape;
+  /** Whether a foreign text may be a secret that was made elsewhere and imported: only a look-up can tell. */
+  mayBeImported(text: string): boolean;
   /** The hash that a new secret is stored under. */
   hash(secret: string): string;
   /**
@@ -31,6 +35,8 @@ export interface SecretFormat {
    * than 512 characters: it is no secret of anybody.
    */
   candidateHashes(secret: string): readonly string[];
+  /** As {@link SecretFormat.candidateHashes}, of a secret of which only its SHA-256 in hex is known. */
+  hashesOfDigest(digest: string): readonly string[];
   /** Its first 8 characters and last 4, to tell keys apart by. */
   display(secret: string): string;
 }
@@ -39,6 +45,8 @@ export interface SecretFormatOptions {
   /** 1 to 32 characters of `A-Z a-z 0-9 _ -`. */
   readonly prefix: string;
   readonly pepper?: Pepper | undefined;
+  /** Whether secrets that were made elsewhere may open keys; asked each time. @defaultValue never */
+  readonly acceptsImported?: (() => boolean) | undefined;
 }
 
 /**
@@ -47,27 +55,34 @@ export interface SecretFormatOptions {
  *
  * @throws TypeError when prefix or pepper is of no use
  */
-export function createSecretFormat({ prefix, pepper }: SecretFormatOptions): SecretFormat {
+export function createSecretFormat({
+  prefix,
+  pepper,
+  acceptsImported = () => false,
+}: SecretFormatOptions): SecretFormat {
   if (typeof prefix !== 'string' || !prefixShape.test(prefix)) {
     throw new TypeError('createVirtualKeys: secretPrefix must be 1 to 32 characters of A-Z a-z 0-9 _ -');
   }
   const peppered = pepper === undefined ? [] : pepperedHashes(pepper);
   const [current] = peppered;
 
-  function candidateHashes(secret: string): readonly string[] {
-    if (secret.length > maxSecretLength) return [];
-    const digest = sha256(secret);
+  function hashesOfDigest(digest: string): readonly string[] {
     return [...peppered.map((pepperedHash) => pepperedHash(digest)), digest];
   }
 
   return {
     mint: () => mintSecret(prefix),
     read: (text) => readSecret(text, prefix),
+    mayBeImported(text) {
+      const isFit = text.startsWith(importedPrefix) && text.length <= maxSecretLength;
+      return isFit && acceptsImported() && readSecret(text, prefix) === 'foreign';
+    },
     hash(secret) {
       const digest = sha256(secret);
       return current === undefined ? digest : current(digest);
     },
-    candidateHashes,
+    candidateHashes: (secret) => (secret.length > maxSecretLength ? [] : hashesOfDigest(sha256(secret))),
+    hashesOfDigest,
     display: displayPrefix,
   };
 }

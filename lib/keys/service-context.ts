@@ -2,6 +2,7 @@ import type { ScopeId } from '../limits/limit.ts';
 import type { WithDeadline } from '../stores/deadline.ts';
 import type { Store } from '../stores/store.ts';
 import type { Pricing } from '../usage/cost.ts';
+import type { MirrorPlace } from './attached-mirror.ts';
 import type { Events } from './events.ts';
 import type { Hooks } from './hooks.ts';
 import type { Principals } from './principals.ts';
@@ -19,6 +20,7 @@ export interface ServiceContext {
   readonly pricing: Pricing;
   readonly principals: Principals;
   readonly hooks: Hooks;
+  readonly mirror: MirrorPlace;
   readonly events: Events;
   readonly now: () => number;
   readonly withDeadline: WithDeadline;

@@ -20,6 +20,11 @@ export interface CreateVirtualKeysOptions {
   secretPrefix?: string | undefined;
   /** Keys the stored hashes, so that a stolen table cannot be tried offline. Keep old ones: keys hashed with them stay. */
   pepper?: Pepper | undefined;
+  /**
+   * Whether secrets that were made elsewhere and imported open their keys: any text that begins with `sk-` is then looked
+   * up. While a mirror is attached they do in any case. @defaultValue false
+   */
+  importedSecrets?: boolean | undefined;
   /** What a new key gets where its input says nothing: fields of key input, expiry as `expiresInDays`. */
   defaults?: { readonly [field: string]: unknown } | undefined;
   /** The most a key may have, by field. A limit under a maximum cannot be unlimited. */
@@ -52,6 +57,7 @@ export interface CreateVirtualKeysOptions {
 
 type Defaulted =
   | 'secretPrefix'
+  | 'importedSecrets'
   | 'cacheMs'
   | 'leaseMs'
   | 'onAbandoned'
@@ -70,6 +76,7 @@ export type ServiceOptions = Omit<CreateVirtualKeysOptions, Defaulted> & {
 
 const defaultValues = {
   secretPrefix: 'sk-llm',
+  importedSecrets: false,
   cacheMs: 10_000,
   leaseMs: 120_000,
   onAbandoned: 'charge',
@@ -112,6 +119,9 @@ export function checkServiceOptions(given: CreateVirtualKeysOptions): ServiceOpt
   }
   if (unpriced !== undefined && !isUnpriced(unpriced)) {
     throw new TypeError(`${where}: unpriced must be 'reject', 'allow' or { inputPerMillion, outputPerMillion } in USD`);
+  }
+  if (given.importedSecrets !== undefined && typeof given.importedSecrets !== 'boolean') {
+    throw new TypeError(`${where}: importedSecrets must be true or false`);
   }
   if (clock !== undefined && typeof clock !== 'function') throw new TypeError(`${where}: clock must be a function`);
   if (logger !== undefined && (typeof logger?.warn !== 'function' || typeof logger.error !== 'function')) {

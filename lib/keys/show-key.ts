@@ -1,5 +1,6 @@
 import type { Budget, Limits } from '../limits/limit.ts';
 import { usd } from '../usage/money.ts';
+import type { ShownSync } from './attached-mirror.ts';
 import { modelLimitMaps } from './key-fields.ts';
 import type { BudgetInput } from './key-input.ts';
 import type { KeySettings, Policy, ShownLimits, VirtualKey } from './shown-key.ts';
@@ -7,8 +8,13 @@ import type { KeySpend } from './spend.ts';
 import { keyStatus, type PolicyRecord, type VirtualKeyRecord } from './virtual-key.ts';
 
 /** A key as callers see it. It names every field it shows, so that no new one of the record gets out unseen. */
-export function showKey(record: VirtualKeyRecord, spend: KeySpend, nowMs: number): VirtualKey {
-  return { ...showKeySettings(record), status: keyStatus(record, nowMs), ...showSpend(spend), sync: null };
+export function showKey(
+  record: VirtualKeyRecord,
+  spend: KeySpend,
+  nowMs: number,
+  sync: ShownSync | null = null,
+): VirtualKey {
+  return { ...showKeySettings(record), status: keyStatus(record, nowMs), ...showSpend(spend), sync };
 }
 
 /** What a key was made with, and when it changed: all of it but what only the store's counters know. */

@@ -1,3 +1,4 @@
+import type { ShownSync } from './attached-mirror.ts';
 import type { BudgetInput } from './key-input.ts';
 import type { KeyStatus, Metadata, Permissions } from './virtual-key.ts';
 
@@ -57,8 +58,8 @@ export interface VirtualKey extends KeySettings {
   readonly budgetResetAt: string | null;
   /** The counters do not answer: `spend` is what the usage record says, without what is held. Absent: it is exact. */
   readonly spendIsApproximate?: true;
-  /** State of the key's twin at a mirror; `null` where there is none. */
-  readonly sync: unknown;
+  /** How its twin in another system stands; `null` where no mirror is attached, or it has not heard of the key. */
+  readonly sync: ShownSync | null;
 }
 
 export interface Policy extends ShownLimits {

@@ -1,4 +1,5 @@
-/** `express-llm-keys/litellm`: the admin API of a LiteLLM proxy. */
+/** `express-llm-keys/litellm`: the admin API of a LiteLLM proxy, and keys that are good there as well. */
+export { LiteLLMError } from '../errors.ts';
 export {
   createLiteLLMClient,
   type LiteLLMClient,
@@ -14,3 +15,6 @@ export type {
   LiteLLMTeam,
   LiteLLMUser,
 } from './client/replies.ts';
+export { type Mirror, mirrorToLiteLLM } from './mirror/mirror.ts';
+export type { MirrorOptions, ReconcilePolicy } from './mirror/mirror-options.ts';
+export { createVault, type SecretVault } from './vault.ts';

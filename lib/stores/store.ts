@@ -134,6 +134,36 @@ export interface OutboxRow {
   readonly atMs: number;
 }
 
+/** A row of the outbox that one worker has to itself until its lease ends. */
+export interface ClaimedRow extends OutboxRow {
+  /** Another one for each claim. */
+  readonly leaseId: string;
+  /** How often the row was claimed since it was written, this time included. */
+  readonly attempts: number;
+  /** The lease before this one ended without a word of its worker, who may still be at work. */
+  readonly isTakenOver: boolean;
+}
+
+/** How many rows of the outbox may be claimed, are claimed, and come due later. */
+export interface OutboxBacklog {
+  readonly due: number;
+  readonly claimed: number;
+  readonly later: number;
+}
+
+/** How a key stands with its twin in another system. */
+export type TwinState = 'pending' | 'synced' | 'error' | 'orphaned';
+
+/** What a mirror knows of a key's twin elsewhere. It outlives the key, for as long as the mirror needs it. */
+export interface TwinRow {
+  readonly keyId: string;
+  readonly state: TwinState;
+  /** JSON of the mirror's own, which nobody else reads. It may hold hashes, and is never shown. */
+  readonly details: { readonly [name: string]: unknown };
+  /** From 1; the next one is part of the atomic act. */
+  readonly version: number;
+}
+
 /** Defaults and maximums for new keys, as an operator stored them: names and values of key input. */
 export interface StoredDefaults {
   readonly defaults: { readonly [field: string]: unknown };
@@ -231,10 +261,35 @@ export interface Records {
   /** Newest first, stable under equal times: by time, then id. */
   listAlerts(query: AlertQuery, page: Page): Promise<Listed<AlertRow>>;
 
-  /** Oldest first. */
+  /** In the order in which they may be claimed, whoever has them now. */
   readOutbox(limit: number): Promise<readonly OutboxRow[]>;
-  /** Removes rows that were not written anew since they were read: a renamed key has another row, and its old revision. */
-  clearOutbox(rows: readonly OutboxRow[]): Promise<void>;
+  /**
+   * Removes rows that were not written anew since they were read: a renamed key has another row, and its old revision. Of
+   * a claimed row its lease ends in any case; a row whose lease is somebody else's by now stays as it is.
+   */
+  clearOutbox(rows: readonly (OutboxRow | ClaimedRow)[]): Promise<void>;
+  /**
+   * Writes rows that belong to no change, due after `delayMs`. A row that waits already is due no later than before; one
+   * that is claimed stays with its worker, and is due then when he ends.
+   */
+  enqueueOutbox(keyIds: readonly string[], delayMs: number): Promise<void>;
+  /**
+   * Claims rows that are due and that nobody has, those first that could be claimed for longest. A change makes its row
+   * due at once, and so does the end of a lease. While a lease lasts, nobody else is given the row, also when it is
+   * written anew. `keyIds`: only of these keys.
+   */
+  claimOutbox(limit: number, leaseMs: number, keyIds?: readonly string[] | undefined): Promise<readonly ClaimedRow[]>;
+  /** Ends the lease of a claimed row, which is due again after `delayMs`, or at once where it was written anew. */
+  deferOutbox(row: ClaimedRow, delayMs: number): Promise<void>;
+  outboxBacklog(): Promise<OutboxBacklog>;
+
+  /** The rows that there are of these keys, in no order. */
+  findTwins(keyIds: readonly string[]): Promise<readonly TwinRow[]>;
+  /** Inserts (version 1) or replaces (expected version + 1). */
+  putTwin(row: TwinRow): Promise<{ readonly outcome: 'stored' | 'version_conflict' }>;
+  /** Removes a row of this version. */
+  removeTwin(keyId: string, version: number): Promise<{ readonly outcome: 'removed' | 'version_conflict' }>;
+  countTwins(): Promise<{ readonly [state in TwinState]: number }>;
 }
 
 // ----------------------------------------------------------------------------------------------------------- ledger

@@ -9,6 +9,7 @@ import { addKeyRoutes } from './key-routes.ts';
 import { addOwnRoutes } from './own-routes.ts';
 import { addPolicyRoutes } from './policy-routes.ts';
 import { addReportRoutes } from './report-routes.ts';
+import { addSyncRoutes } from './sync-routes.ts';
 
 export interface KeysRouterOptions {
   readonly keys: VirtualKeys;
@@ -41,6 +42,7 @@ export function keysRouter(options: KeysRouterOptions): Router {
   addOwnRoutes(router, keys, internals);
   addPolicyRoutes(router, keys, admin);
   addReportRoutes(router, keys, admin);
+  addSyncRoutes(router, keys, admin, internals.mirror);
   addKeyRoutes(router, keys, admin, internals);
   router.use(refuseUndecodable, answerError);
   return router;

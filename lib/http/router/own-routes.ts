@@ -12,7 +12,7 @@ export function addOwnRoutes(router: Router, keys: VirtualKeys, internals: Inter
   const { secrets } = internals;
   const me = asyncHandler(async (req, res) => {
     res.set('Cache-Control', 'no-store');
-    const credential = readCredential(req, (text) => secrets.read(text) === 'ours');
+    const credential = readCredential(req, (text) => secrets.read(text) === 'ours', secrets.mayBeImported);
     const verified = await keys.verify(credential.kind === 'found' ? credential.secret : '');
     if (!verified.valid) {
       refuseGuessing(internals, verified.reason, req.ip);

@@ -17,9 +17,11 @@ export type AdminAction =
   | 'keys.verify'
   | 'keys.usage'
   | 'keys.audit'
+  | 'keys.resync'
   | 'stats.read'
   | 'audit.read'
   | 'alerts.read'
+  | 'sync.read'
   | 'policies.read'
   | 'policies.write'
   | 'defaults.read'
@@ -66,7 +68,15 @@ const roles: { readonly [role in Role]: RoleRules } = {
     actions: new Set([
       ...reading,
       ...lifecycle,
-      ...(['keys.disable', 'keys.enable', 'keys.resetSpend', 'keys.audit', 'stats.read', 'alerts.read'] as const),
+      ...([
+        'keys.disable',
+        'keys.enable',
+        'keys.resetSpend',
+        'keys.audit',
+        'keys.resync',
+        'stats.read',
+        'alerts.read',
+      ] as const),
       ...(['policies.read', 'policies.write'] as const),
     ]),
     scope: ({ teamIds = [] }) => ({ teamIds }),
@@ -74,7 +84,8 @@ const roles: { readonly [role in Role]: RoleRules } = {
   auditor: {
     actions: new Set([
       ...reading,
-      ...(['keys.audit', 'audit.read', 'alerts.read', 'stats.read', 'policies.read', 'defaults.read'] as const),
+      ...(['keys.audit', 'audit.read', 'alerts.read', 'stats.read'] as const),
+      ...(['policies.read', 'defaults.read', 'sync.read'] as const),
     ]),
     scope: ({ ownerIds, teamIds }) => ({ ownerIds, teamIds }),
   },

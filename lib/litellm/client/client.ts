@@ -30,7 +30,11 @@ export interface LiteLLMHealth {
 
 /** LiteLLM's admin API, as far as keys need it. Every method throws LiteLLMError when the call was not carried out. */
 export interface LiteLLMClient {
+  /** For one attempt. */
+  readonly timeoutMs: number;
   readonly keys: LiteLLMKeys;
+  /** The same keys, for which nothing is sent from a moment of `performance.now()` on, not even a further attempt. */
+  keysUntil(sendUntilMs: number): LiteLLMKeys;
   readonly teams: {
     find(teamId: string): Promise<LiteLLMTeam | undefined>;
     /** One that is there already stays as it is. */
@@ -94,7 +98,9 @@ export function createLiteLLMClient(options: LiteLLMClientOptions): LiteLLMClien
   };
 
   return {
+    timeoutMs,
     keys: createKeys(send),
+    keysUntil: (sendUntilMs) => createKeys((request) => send({ ...request, sendUntilMs })),
     teams,
     users,
     models: async () => (await read('/model/info', replies.models)).data,

@@ -19,6 +19,7 @@ export interface LiteLLMKey {
   readonly rpm_limit: number | null;
   readonly tpm_limit: number | null;
   readonly max_parallel_requests: number | null;
+  readonly model_max_budget: { readonly [model: string]: unknown };
   readonly metadata: { readonly [name: string]: unknown };
   readonly blocked: boolean;
   readonly created_at: string | null;
@@ -90,6 +91,7 @@ const key = Joi.object<LiteLLMKey>({
   rpm_limit: numberOrNull,
   tpm_limit: numberOrNull,
   max_parallel_requests: numberOrNull,
+  model_max_budget: object,
   metadata: object,
   blocked: Joi.boolean().allow(null).empty(null).default(false),
   created_at: textOrNull,

@@ -20,6 +20,8 @@ export interface LiteLLMRequest {
   readonly body?: unknown;
   /** Whether doing it twice comes to the same as doing it once. Only then is it repeated when its outcome is unknown. */
   readonly isRepeatable: boolean;
+  /** From this moment of `performance.now()` on it is not sent any more. */
+  readonly sendUntilMs?: number | undefined;
 }
 
 export interface LiteLLMReply {
@@ -67,7 +69,8 @@ export function createTransport({ baseUrl, masterKey, timeoutMs }: TransportOpti
   const repeating = retry(handleWhen(isUnavailable), { maxAttempts: attempts - 1, backoff });
   const repeated = wrap(repeating, breaker);
 
-  async function attempt({ method, path, query, body }: LiteLLMRequest): Promise<LiteLLMReply> {
+  async function attempt({ method, path, query, body, sendUntilMs }: LiteLLMRequest): Promise<LiteLLMReply> {
+    if (sendUntilMs !== undefined && performance.now() >= sendUntilMs) throw new TooLateError();
     let response: AxiosResponse<unknown>;
     try {
       // `timeout` alone does not end an attempt that waits for its connection.
@@ -98,11 +101,16 @@ export function createTransport({ baseUrl, masterKey, timeoutMs }: TransportOpti
     try {
       return await (request.isRepeatable ? repeated : breaker).execute(() => attempt(request));
     } catch (error) {
+      if (error instanceof TooLateError)
+        throw new LiteLLMError('litellm_unavailable', 'LiteLLM did not answer in time');
       if (!(error instanceof BrokenCircuitError)) throw error;
       throw new LiteLLMError('litellm_unavailable', 'LiteLLM has failed repeatedly, and is left alone for a while');
     }
   };
 }
+
+/** Nothing was sent: whoever was to send it may have been replaced by now. */
+class TooLateError extends Error {}
 
 function isUnavailable(error: Error): boolean {
   return error instanceof LiteLLMError && error.code === 'litellm_unavailable';

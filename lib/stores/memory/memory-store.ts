@@ -3,9 +3,11 @@ import type { StoreEnvironment, StoreNotice } from '../store.ts';
 import { createAlertRows } from './alerts.ts';
 import { createArchive } from './archive.ts';
 import { createLedger } from './ledger.ts';
+import { createOutbox } from './outbox.ts';
 import { createPendingFences } from './pending-fences.ts';
 import { createRecords } from './records.ts';
 import { createScopes } from './scopes.ts';
+import { createTwins } from './twins.ts';
 import { createUsageLog } from './usage-log.ts';
 
 export interface MemoryStoreOptions {
@@ -49,7 +51,15 @@ export function memoryStore(options: MemoryStoreOptions = {}): CombinableRecords
   const scopes = createScopes();
   const usageLog = createUsageLog({ maxEvents: sizes.maxUsageEvents, maxSums: sizes.maxUsageSums });
   const { leave, ...fences } = createPendingFences();
-  const records = createRecords({ scopes, fences: { leave }, now, notify, maxAuditRows: sizes.maxAuditRows });
+  const { write, ...outbox } = createOutbox(now);
+  const records = createRecords({
+    scopes,
+    fences: { leave },
+    outbox: { write },
+    now,
+    notify,
+    maxAuditRows: sizes.maxAuditRows,
+  });
   const alerts = createAlertRows({ now, maxAlerts: sizes.maxAlerts });
   const ledger = createLedger({ scopes, usageLog, now, notify, maxEndedHolds: sizes.maxEndedHolds });
 
@@ -62,6 +72,8 @@ export function memoryStore(options: MemoryStoreOptions = {}): CombinableRecords
     },
     ...records,
     ...alerts,
+    ...outbox,
+    ...createTwins(),
     ...fences,
     ...createArchive({ usageLog, now, maxLines: sizes.maxEndedHolds }),
     admit: ledger.admit,

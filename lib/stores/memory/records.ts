@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto';
 import { keyStatus, keyStatuses, type PolicyRecord, type VirtualKeyRecord } from '../../keys/virtual-key.ts';
 import type { ScopeId } from '../../limits/limit.ts';
 import { comesBefore, cutPage, type Position } from '../cursor.ts';
@@ -9,26 +8,33 @@ import type {
   Change,
   KeyCounts,
   KeyFilter,
-  OutboxRow,
   Records,
   StoredDefaults,
   StoreNotice,
   UpdateOutcome,
 } from '../store.ts';
+import type { MemoryOutbox } from './outbox.ts';
 import type { PendingFences } from './pending-fences.ts';
 import type { MemoryScopes } from './scopes.ts';
+import type { createTwins } from './twins.ts';
 
 export interface MemoryRecordsOptions {
   readonly scopes: MemoryScopes;
   readonly fences: Pick<PendingFences, 'leave'>;
+  readonly outbox: Pick<MemoryOutbox, 'write'>;
   readonly now: () => number;
   readonly notify: (notice: StoreNotice) => void;
   readonly maxAuditRows: number;
 }
 
+type MemoryRecords = Omit<
+  Records,
+  'insertAlert' | 'listAlerts' | keyof Omit<MemoryOutbox, 'write'> | keyof ReturnType<typeof createTwins>
+>;
+
 /** Keys, policies and their history in one process. No method awaits anything, so each is one atomic act. */
-export function createRecords(options: MemoryRecordsOptions): Omit<Records, 'insertAlert' | 'listAlerts'> {
-  const { scopes, fences, now, notify, maxAuditRows } = options;
+export function createRecords(options: MemoryRecordsOptions): MemoryRecords {
+  const { scopes, fences, outbox, now, notify, maxAuditRows } = options;
   const keys = new Map<string, VirtualKeyRecord>();
   const idsByHash = new Map<string, string>();
   const idsByAlias = new Map<string, string>();
@@ -36,7 +42,6 @@ export function createRecords(options: MemoryRecordsOptions): Omit<Records, 'ins
   /** Newest first. */
   const order: VirtualKeyRecord['id'][] = [];
   const policies = new Map<ScopeId, PolicyRecord>();
-  const outbox = new Map<string, OutboxRow>();
   let defaults: StoredDefaults | undefined;
   let audit: { readonly row: AuditRow; readonly position: Position }[] = [];
   let auditSequence = 0;
@@ -52,9 +57,7 @@ export function createRecords(options: MemoryRecordsOptions): Omit<Records, 'ins
   function commit(scopeId: ScopeId, revision: number, change: Change): void {
     writeAudit(change.audit);
     if (change.outbox && scopeId.startsWith('key:')) {
-      const keyId = scopeId.slice('key:'.length);
-      outbox.delete(keyId);
-      outbox.set(keyId, { id: randomUUID(), keyId, revision, atMs: now() });
+      outbox.write(scopeId.slice('key:'.length), revision);
     }
   }
 
@@ -235,14 +238,6 @@ export function createRecords(options: MemoryRecordsOptions): Omit<Records, 'ins
       );
       const { items, total, nextCursor } = cutPage(rows.reverse(), page, ({ position }) => position);
       return { items: items.map(({ row }) => row), total, nextCursor };
-    },
-
-    async readOutbox(limit) {
-      return [...outbox.values()].slice(0, limit);
-    },
-
-    async clearOutbox(rows) {
-      for (const { keyId, id } of rows) if (outbox.get(keyId)?.id === id) outbox.delete(keyId);
     },
   };
 }

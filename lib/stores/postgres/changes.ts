@@ -10,7 +10,7 @@ import type { PendingFences } from './pending-fences.ts';
 export interface ChangesOptions {
   readonly schema: string;
   readonly audit: AuditLog;
-  readonly outbox: Outbox;
+  readonly outbox: Pick<Outbox, 'write'>;
   readonly pendingFences: PendingFences;
   readonly changeLog: ChangeLog;
 }

@@ -18,6 +18,7 @@ import { createOutbox } from './outbox.ts';
 import { createPendingFences } from './pending-fences.ts';
 import { createPolicies } from './policies.ts';
 import { startPoller } from './poller.ts';
+import { createTwins } from './twins.ts';
 
 export interface PostgresStoreOptions {
   /** An instance of knex for Postgres 13 or newer. It stays yours: nothing here destroys it. */
@@ -56,15 +57,20 @@ export function postgresStore(options: PostgresStoreOptions): CombinableRecords 
   }
 
   const audit = createAuditLog(connection, clock);
-  const outbox = createOutbox(connection);
+  const { write: writeOutbox, ...outbox } = createOutbox(connection, clock);
   const pendingFences = createPendingFences(connection);
   const changeLog = createChangeLog(connection.schema);
-  const writeChange = createWriteChange({ schema: connection.schema, audit, outbox, pendingFences, changeLog });
+  const writeChange = createWriteChange({
+    schema: connection.schema,
+    audit,
+    outbox: { write: writeOutbox },
+    pendingFences,
+    changeLog,
+  });
   const policies = createPolicies({ connection, clock, audit, writeChange, notify });
   const { archivedUntil, archiveUsage } = createArchive(connection);
   const { pendingFences: readPendingFences, clearFences } = pendingFences;
   const { appendAudit, listAudit } = audit;
-  const { readOutbox, clearOutbox } = outbox;
 
   function stop(): Promise<void> {
     if (stopHearing !== undefined) stopped = stopHearing();
@@ -97,8 +103,8 @@ export function postgresStore(options: PostgresStoreOptions): CombinableRecords 
     }),
     appendAudit,
     listAudit,
-    readOutbox,
-    clearOutbox,
+    ...outbox,
+    ...createTwins(connection),
     pendingFences: readPendingFences,
     clearFences,
     archivedUntil,

@@ -458,22 +458,100 @@ end
 
 return { 'changed', integer(revision), last_use, commit(revision) }
 `,
-  'clear-outbox': `-- Removes rows of the outbox that were not written anew since they were read.
+  'claim-outbox': `-- Claims rows that are due and that nobody has. What was edited into nonsense is dropped where it comes up.
 --
--- KEYS[1] order (sorted set)  KEYS[2] rows (hash)  ARGV key id, row id, key id, row id, …
+-- KEYS[1] order (sorted set)  KEYS[2] rows (hash)  KEYS[3] claimed key ids by the end of the lease (sorted set)
+-- ARGV[1] a time in ms that replaces the clock, or ''  ARGV[2] the most rows  ARGV[3] the lease in ms
+-- ARGV[4] what the ids of the leases begin with  ARGV[5..] only of these key ids; none: of any
+--
+-- Result: for each row, key id, its text, '1' where the lease before ended by time
+
+local rows = outbox(KEYS[1], KEYS[2])
+local now = present(tonumber(ARGV[1]))
+local limit, lease_ends = tonumber(ARGV[2]), now + tonumber(ARGV[3])
+
+redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', integer(now))
+local key_ids = {}
+for position = 5, #ARGV do key_ids[#key_ids + 1] = ARGV[position] end
+if #ARGV < 5 then key_ids = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', integer(now), 'LIMIT', 0, limit) end
+
+local found = {}
+for _, key_id in ipairs(key_ids) do
+  local row = rows.load(key_id)
+  if not row then
+    rows.remove(key_id)
+  elseif rows.claimable_from(row) <= now then
+    found[#found + 1] = row
+  elseif #ARGV < 5 then
+    -- Somebody moved it in the order: it goes back to its place.
+    rows.save(row)
+  end
+end
+table.sort(found, function(a, b) return rows.claimable_from(a) < rows.claimable_from(b) end)
+
+local claimed = {}
+for position = 1, math.min(limit, #found) do
+  local row = found[position]
+  claimed[position] = { row.key_id, '', row.lease and '1' or '' }
+  row.lease, row.lease_ends = ARGV[4] .. position, lease_ends
+  row.attempts, row.due = row.attempts + 1, nil
+  redis.call('ZADD', KEYS[3], integer(lease_ends), row.key_id)
+  rows.save(row)
+  claimed[position][2] = rows.text_of(row)
+end
+return claimed
+`,
+  'clear-outbox': `-- Removes rows that were not written anew since they were read, and ends the leases under which they were read.
+--
+-- KEYS[1] order (sorted set)  KEYS[2] rows (hash)  KEYS[3] claimed key ids by the end of the lease (sorted set)
+-- ARGV key id, row id, lease or '', key id, row id, lease or '', …
+--
 -- Result: how many were removed
 
+local rows = outbox(KEYS[1], KEYS[2])
 local removed = 0
-for position = 1, #ARGV, 2 do
-  local row = redis.call('HGET', KEYS[2], ARGV[position])
-  local start = ARGV[position + 1] .. ' '
-  if row and string.sub(row, 1, #start) == start then
-    redis.call('ZREM', KEYS[1], ARGV[position])
-    redis.call('HDEL', KEYS[2], ARGV[position])
-    removed = removed + 1
+for position = 1, #ARGV, 3 do
+  local key_id, id, lease = ARGV[position], ARGV[position + 1], ARGV[position + 2]
+  local row = rows.load(key_id)
+  local is_same = row and row.id == id
+  if row and (lease == '' and is_same or row.lease == lease) then
+    redis.call('ZREM', KEYS[3], key_id)
+    if is_same then
+      rows.remove(key_id)
+      removed = removed + 1
+    else
+      row.lease, row.lease_ends = nil, nil
+      rows.save(row)
+    end
   end
 end
 return removed
+`,
+  'count-twins': `-- Counts twins by their state.
+--
+-- KEYS[1] key ids by the number of their state (sorted set)  ARGV[1] how many states there are
+-- Result: a number for each state, from 0
+
+local counts = {}
+for state = 0, tonumber(ARGV[1]) - 1 do counts[state + 1] = redis.call('ZCOUNT', KEYS[1], state, state) end
+return counts
+`,
+  'defer-outbox': `-- Ends the lease of a row, which is due again later: when its worker says, or when it was asked for since.
+--
+-- KEYS[1] order (sorted set)  KEYS[2] rows (hash)  KEYS[3] claimed key ids by the end of the lease (sorted set)
+-- ARGV[1] a time in ms that replaces the clock, or ''  ARGV[2] key id  ARGV[3] row id  ARGV[4] lease  ARGV[5] delay in ms
+--
+-- Result: 1 if the lease was theirs
+
+local rows = outbox(KEYS[1], KEYS[2])
+local row = rows.load(ARGV[2])
+if not row or row.lease ~= ARGV[4] then return 0 end
+
+redis.call('ZREM', KEYS[3], row.key_id)
+if row.id == ARGV[3] then row.due = present(tonumber(ARGV[1])) + tonumber(ARGV[5]) end
+row.lease, row.lease_ends = nil, nil
+rows.save(row)
+return 1
 `,
   due: `-- Finds holds whose lease is over, the oldest of each shard first.
 --
@@ -610,6 +688,26 @@ if not is_open then
 end
 return answer('cancelled')
 `,
+  'enqueue-outbox': `-- Writes rows that belong to no change.
+--
+-- KEYS[1] order (sorted set)  KEYS[2] rows (hash)
+-- ARGV[1] a time in ms that replaces the clock, or ''  ARGV[2] after how many ms they are due
+-- ARGV[3..] key id, row id, key id, row id, …
+--
+-- Result: 1
+
+local rows = outbox(KEYS[1], KEYS[2])
+local now = present(tonumber(ARGV[1]))
+local due = now + tonumber(ARGV[2])
+
+for position = 3, #ARGV, 2 do
+  local row = rows.load(ARGV[position]) or { key_id = ARGV[position], revision = 0 }
+  row.id, row.at, row.attempts = ARGV[position + 1], now, 0
+  row.due = math.min(row.due or due, due)
+  rows.save(row)
+end
+return 1
+`,
   fence: `-- Raises the fence of a scope and carries its budgets over; makes a scope known, by a new record or by a seed.
 --
 -- KEYS[1] the scope (hash)   KEYS[2] its nonce (string)
@@ -650,12 +748,7 @@ if redis.call('HEXISTS', KEYS[1], ARGV[1]) == 1 then return '' end
 redis.call('ZCARD', KEYS[2])
 redis.call('HLEN', KEYS[3])
 
-local now = tonumber(ARGV[4])
-if not now then
-  local time = redis.call('TIME')
-  now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
-end
-
+local now = present(tonumber(ARGV[4]))
 local entry = string.format('%016.0f', now) .. ARGV[1]
 redis.call('HSET', KEYS[1], ARGV[1], entry)
 redis.call('ZADD', KEYS[2], 0, entry)
@@ -665,7 +758,7 @@ for _ = 1, math.min(2, redis.call('ZCARD', KEYS[2]) - tonumber(ARGV[3])) do
   redis.call('HDEL', KEYS[3], oldest)
   redis.call('HDEL', KEYS[1], string.sub(oldest, 17))
 end
-return string.format('%.0f', now)
+return integer(now)
 `,
   'ledger-counters': `-- The counters of scopes, as lib/limits/window.ts and counters.ts have them. Stands before the acts of the ledger.
 --
@@ -1002,6 +1095,90 @@ local function append_line(keys, line)
   count_line(keys, line, line.sums, 1)
 end
 `,
+  'outbox-backlog': `-- Counts the rows that may be claimed, are claimed, and come due later.
+--
+-- KEYS[1] order (sorted set)  KEYS[2] claimed key ids by the end of the lease (sorted set)
+-- ARGV[1] a time in ms that replaces the clock, or ''
+--
+-- Result: the three numbers
+
+local now = integer(present(tonumber(ARGV[1])))
+local due = redis.call('ZCOUNT', KEYS[1], '-inf', now)
+local claimed = redis.call('ZCOUNT', KEYS[2], '(' .. now, '+inf')
+return { due, claimed, math.max(0, redis.call('ZCARD', KEYS[1]) - due - claimed) }
+`,
+  'outbox-rows': `-- The rows of the outbox, one a key. Stands before the scripts that read or write them.
+--
+-- A row is a text: id, revision, time of writing, when it is due, attempts, lease, end of the lease; '-' for none. One
+-- that is claimed is not due before more is asked for. Older versions wrote the first three alone, of rows that are due.
+--
+-- order (sorted set) has the key ids by the moment from which each may be claimed, rows (hash) the texts by key id.
+
+local function outbox(order, rows)
+  local function claimable_from(row)
+    return row.lease_ends or row.due or 0
+  end
+
+  -- nil where there is none, or one that was edited into nonsense.
+  local function load(key_id)
+    local text = redis.call('HGET', rows, key_id)
+    if not text then return nil end
+    local parts = '^(%S+) (%d+) (%d+) ([%d-]+) (%d+) (%S+) ([%d-]+)'
+    local id, revision, at, due, attempts, lease, lease_ends = string.match(text .. ' 0 0 - -', parts)
+    if not id then return nil end
+    local row = { key_id = key_id, id = id, revision = tonumber(revision), at = tonumber(at) }
+    row.due, row.attempts = tonumber(due), tonumber(attempts)
+    if lease ~= '-' and tonumber(lease_ends) then row.lease, row.lease_ends = lease, tonumber(lease_ends) end
+    return row
+  end
+
+  local function text_of(row)
+    local due = row.due and integer(row.due) or '-'
+    local lease_ends = row.lease_ends and integer(row.lease_ends) or '-'
+    local parts = { row.id, integer(row.revision), integer(row.at), due, integer(row.attempts), row.lease or '-', lease_ends }
+    return table.concat(parts, ' ')
+  end
+
+  local function save(row)
+    redis.call('ZADD', order, integer(claimable_from(row)), row.key_id)
+    redis.call('HSET', rows, row.key_id, text_of(row))
+  end
+
+  local function remove(key_id)
+    redis.call('ZREM', order, key_id)
+    redis.call('HDEL', rows, key_id)
+  end
+
+  return { claimable_from = claimable_from, load = load, text_of = text_of, save = save, remove = remove }
+end
+`,
+  present: `-- The time, and whole numbers as texts. Stands before the scripts of the records.
+
+local function integer(number)
+  return string.format('%.0f', number)
+end
+
+-- In ms: a time that is given in place of the clock, or that of the server.
+local function present(given)
+  if given then return given end
+  local time = redis.call('TIME')
+  return tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+end
+`,
+  'put-twin': `-- Stores a twin: inserts version 1, or replaces the version before. A row that was edited into nonsense is as good as none.
+--
+-- KEYS[1] rows (hash of version, state and details by key id)  KEYS[2] key ids by the number of their state (sorted set)
+-- ARGV[1] key id  ARGV[2] version  ARGV[3] state  ARGV[4] number of the state  ARGV[5] details
+--
+-- Result: 1 if it was stored
+
+local row = redis.call('HGET', KEYS[1], ARGV[1]) or ''
+local version = tonumber(string.match(row, '^(%d+) %a+ ') or 0)
+if version ~= tonumber(ARGV[2]) - 1 then return 0 end
+redis.call('ZADD', KEYS[2], ARGV[4], ARGV[1])
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[2] .. ' ' .. ARGV[3] .. ' ' .. ARGV[5])
+return 1
+`,
   'read-entries': `-- Reads the next entries of a list, newest first, with what a filter has to know of each.
 --
 -- KEYS[1] entries (sorted set)  KEYS[2] texts by entry (hash)
@@ -1052,21 +1229,17 @@ end
 return answer
 `,
   'record-change': `-- What every change of a record does besides: its time, its revision, and the rows that are written in the same act.
--- Stands before the script of the change.
+-- Stands before the script of the change, and after present.lua and outbox-rows.lua.
 --
 -- KEYS[1] the record (hash)           KEYS[2] the latest number of a row (string)
 -- KEYS[3] audit entries (sorted set)  KEYS[4] audit rows (hash)
--- KEYS[5] outbox order (sorted set)   KEYS[6] outbox rows (hash)
+-- KEYS[5] outbox order (sorted set)   KEYS[6] outbox rows (hash), as in outbox-rows.lua
 -- KEYS[7] pending fences (sorted set of scope, number, revision and fence, with NUL in between)
 --
 -- ARGV[1] the change, as JSON of texts, whole numbers and flags. Records are texts in it and stay what they are: cjson
 -- would turn an empty list into an object, and write no more than 14 digits of a number.
 
 local change = cjson.decode(ARGV[1])
-
-local function integer(number)
-  return string.format('%.0f', number)
-end
 
 -- Nothing is taken back when a command fails on a key of another type: that is looked for before the first write.
 local function expect(kind, ...)
@@ -1078,17 +1251,11 @@ local function expect(kind, ...)
   end
 end
 
-local function present()
-  if change.nowMs then return change.nowMs end
-  local time = redis.call('TIME')
-  return tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
-end
-
 expect('hash', KEYS[1], KEYS[4], KEYS[6])
 expect('string', KEYS[2])
 expect('zset', KEYS[3], KEYS[5], KEYS[7])
 
-local now = present()
+local now = present(change.nowMs)
 
 local function next_revision(current)
   if not change.raises then return current end
@@ -1109,14 +1276,19 @@ local function write_audit(number)
   end
 end
 
+-- The row of an earlier change gives way; whoever has claimed it keeps it.
+local function mark_key(revision)
+  local rows = outbox(KEYS[5], KEYS[6])
+  local row = rows.load(change.outbox.keyId) or { key_id = change.outbox.keyId }
+  row.id, row.revision, row.at, row.due, row.attempts = change.outbox.id, revision, now, now, 0
+  rows.save(row)
+end
+
 -- Writes the rows, tells who listens, and answers the fences of this scope that are pending, oldest first.
 local function commit(revision)
   local number = redis.call('INCR', KEYS[2])
   write_audit(number)
-  if change.outbox then
-    redis.call('ZADD', KEYS[5], number, change.outbox.keyId)
-    redis.call('HSET', KEYS[6], change.outbox.keyId, table.concat({ change.outbox.id, integer(revision), integer(now) }, ' '))
-  end
+  if change.outbox then mark_key(revision) end
   if not change.scopeId then return {} end
   if change.fence then
     local fence = { change.scopeId, string.format('%016.0f', number), integer(revision), change.fence }
@@ -1126,6 +1298,19 @@ local function commit(revision)
   redis.pcall('PUBLISH', change.channel, integer(revision) .. ' ' .. change.scopeId)
   return redis.call('ZRANGEBYLEX', KEYS[7], '[' .. change.scopeId .. '\\0', '(' .. change.scopeId .. '\\1')
 end
+`,
+  'remove-twin': `-- Removes a twin of this version.
+--
+-- KEYS[1] rows (hash of version, state and details by key id)  KEYS[2] key ids by the number of their state (sorted set)
+-- ARGV[1] key id  ARGV[2] version
+--
+-- Result: 1 if it was removed
+
+local row = redis.call('HGET', KEYS[1], ARGV[1]) or ''
+if string.match(row, '^(%d+) %a+ ') ~= ARGV[2] then return 0 end
+redis.call('ZREM', KEYS[2], ARGV[1])
+redis.call('HDEL', KEYS[1], ARGV[1])
+return 1
 `,
   renew: `-- Renews the lease of a hold.
 --

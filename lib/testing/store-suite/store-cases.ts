@@ -14,10 +14,12 @@ import { historyCases } from './cases/history.ts';
 import { keyCases } from './cases/keys.ts';
 import { leaseCases } from './cases/leases.ts';
 import { listingCases } from './cases/listing.ts';
+import { outboxCases } from './cases/outbox.ts';
 import { ownerLimitCases } from './cases/owner-limit.ts';
 import { policyCases } from './cases/policies.ts';
 import { revisionCases } from './cases/revisions.ts';
 import { seedingCases } from './cases/seeding.ts';
+import { twinCases } from './cases/twins.ts';
 import { usageCases } from './cases/usage.ts';
 import { windowCases } from './cases/windows.ts';
 import type { StoreCase } from './store-case.ts';
@@ -36,6 +38,8 @@ export const storeCases: readonly StoreCase[] = [
   ...ownerLimitCases,
   ...policyCases,
   ...historyCases,
+  ...outboxCases,
+  ...twinCases,
   ...alertCases,
   ...revisionCases,
   ...seedingCases,

@@ -35,9 +35,13 @@ const ask: { readonly [name: string]: (store: Store) => Promise<unknown> } = {
   'alerts of an owner': (store) => store.listAlerts({ ownerIds: ['owner-7'] }, { limit: 20 }),
   'alerts of a team': (store) => store.listAlerts({ teamIds: ['team-7'] }, { limit: 20 }),
   'the outbox': (store) => store.readOutbox(20),
+  'rows of the outbox to claim': (store) => store.claimOutbox(20, 60_000),
+  'rows of some keys to claim': (store) => store.claimOutbox(20, 60_000, ['key-7', 'key-77']),
+  'twins of keys': (store) => store.findTwins(['key-7', 'key-77']),
+  'twins by state, counted': (store) => store.countTwins(),
 };
 
-const filled = ['keys', 'key_models', 'audit', 'alerts', 'outbox'];
+const filled = ['keys', 'key_models', 'audit', 'alerts', 'outbox', 'twins'];
 
 const fill = `
 set local synchronous_commit to on; -- else their commit is not known to have reached the disk, for the same end
@@ -62,7 +66,10 @@ insert into alerts (id, type, scope_id, owner_id, team_id, key_id, budget, at_ms
 select 'a' || n, case when n % 500 = 0 then 'hold.lost' else 'budget.warning' end, 'key:key-' || n % 1000,
   'owner-' || n % 500, 'team-' || n % 500, 'key-' || n % 1000, to_json(repeat('budget ', 50)), n
 from generate_series(1, :rows) n;
-insert into outbox select 'key-' || n, 'o' || n, n, n, n from generate_series(1, :rows) n`;
+insert into outbox select 'key-' || n, 'o' || n, n, n, n, case when n % 100 > 0 then 9e15 else n end
+from generate_series(1, :rows) n;
+insert into twins select 'key-' || n, case when n % 1000 = 0 then 'error' else 'synced' end, to_json(repeat('twin ', 100)), 1
+from generate_series(1, :rows) n`;
 
 describe('the lists of postgresStore', function () {
   this.timeout(rowCount > 100_000 ? 600_000 : 60_000);
@@ -98,7 +105,8 @@ describe('the lists of postgresStore', function () {
     const query = client.query.bind(client);
     Object.assign(client, {
       query(sql: unknown, values?: unknown, ...others: readonly unknown[]) {
-        if (typeof sql === 'string' && Array.isArray(values)) asked.push({ sql, values });
+        const isQuestion = typeof sql === 'string' && /^(select|with)\b/.test(sql);
+        if (isQuestion) asked.push({ sql, values: Array.isArray(values) ? values : [] });
         return Reflect.apply(query, client, [sql, values, ...others]);
       },
     });

@@ -67,6 +67,38 @@ describe('migrate', () => {
     });
   }
 
+  it('keeps rows of the outbox that were written before, or are by processes of an older version', async () => {
+    const [knex, schema] = [await connect(), newSchema()];
+    await knex.transaction(async (transaction) => {
+      await transaction.raw('create schema ??', [schema]);
+      await transaction.raw('set local search_path to ??', [schema]);
+      await transaction.raw('create table migrations (id integer primary key, name text not null)');
+      for (const [index, name] of ['0001-records', '0002-ledger'].entries()) {
+        // knex would take question marks of the file for bindings.
+        await transaction.raw(migrationFiles[name as keyof typeof migrationFiles].replaceAll('?', '\\?'));
+        await transaction.raw('insert into migrations values (?, ?)', [index + 1, name]);
+      }
+      await transaction.raw("insert into outbox values ('a', 'id-a', 41, 7000, 7)");
+    });
+    assert.deepEqual(await migrate(knex, { schema }), { applied: names.slice(2) });
+    await knex.raw("insert into ?? (key_id, id, sequence, revision, at_ms) values ('b', 'id-b', 42, 8000, 8)", [
+      `${schema}.outbox`,
+    ]);
+    const store = postgresStore({ knex, schema });
+    const rows = [
+      { id: 'id-a', keyId: 'a', revision: 7000, atMs: 7 },
+      { id: 'id-b', keyId: 'b', revision: 8000, atMs: 8 },
+    ];
+    assert.deepEqual(await store.readOutbox(10), rows);
+    const claimed = await store.claimOutbox(10, 60_000);
+    assert.deepEqual(
+      claimed.map(({ leaseId, ...row }) => row),
+      rows.map((row) => ({ ...row, attempts: 1, isTakenOver: false })),
+    );
+    await knex.raw('drop schema ?? cascade', [schema]);
+    await knex.destroy();
+  });
+
   it('refuses names that are none, and clients that are not for Postgres', async () => {
     const knex = await connect();
     for (const schema of ['', 'a\0b', 'x'.repeat(64), 'ü'.repeat(32)]) {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { createVirtualKeys } from '../../../lib/index.ts';
 import { postgresStore } from '../../../lib/stores/postgres/postgres-store.ts';
-import type { Store, StoreNotice } from '../../../lib/stores/store.ts';
+import type { Store, StoreNotice, TwinRow } from '../../../lib/stores/store.ts';
 import { concurrently } from '../../../lib/testing/store-suite/concurrent.ts';
 import {
   anyNumber,
@@ -11,6 +11,7 @@ import {
   sampleKey,
   samplePolicy,
 } from '../../../lib/testing/store-suite/sample-records.ts';
+import { eventually } from '../../support/eventually.ts';
 import { createPostgresSchema, type PostgresSchema } from '../../support/services/postgres-schema.ts';
 
 describe('the records of postgresStore', () => {
@@ -162,6 +163,71 @@ describe('the records of postgresStore', () => {
       (stores[number % 4] ?? store).insertKey(sampleKey(5, { alias: 'one' }), sampleChange(), anyNumber),
     );
     assert.deepEqual(aliases.map(({ outcome }) => outcome).sort(), [...Array(7).fill('alias_taken'), 'inserted']);
+  });
+
+  it('give each row of the outbox to one of many processes, also as changes come in', async () => {
+    const { knex, schema } = tables;
+    const stores = [1, 2, 3, 4].map(() => postgresStore({ knex, schema }));
+    const keyIds = Array.from({ length: 300 }, (_, at) => `key-${at}`);
+    await store.enqueueOutbox(keyIds, 0);
+    const claims = await concurrently(80, async (number) => {
+      if (number % 4 === 0) await store.enqueueOutbox(keyIds.slice(number, number + 40).reverse(), 0);
+      return (stores[number % 4] ?? store).claimOutbox(5, 60_000);
+    });
+    // What another process has under its hands is skipped.
+    const skipped = await store.claimOutbox(300, 60_000);
+    assert.deepEqual([...claims.flat(), ...skipped].map(({ keyId }) => keyId).sort(), [...keyIds].sort());
+    assert.deepEqual(await store.outboxBacklog(), { due: 0, claimed: 300, later: 0 });
+  });
+
+  it('end the lease of a row of the outbox that is cleared while it is written anew', async () => {
+    const key = sampleKey(5, { id: 'a' });
+    await store.insertKey(key, sampleChange({ outbox: true }), anyNumber);
+    const claimed = await store.claimOutbox(10, 60_000);
+    let clearing: Promise<void> | undefined;
+    await tables.knex.transaction(async (transaction) => {
+      await transaction.raw("update ?? set id = 'anew', due_at_ms = 6", [`${tables.schema}.outbox`]);
+      clearing = store.clearOutbox(claimed);
+      await eventually(async () => {
+        const waiting = "select from pg_stat_activity where wait_event_type = 'Lock' and query like '%' || ? || '%'";
+        return (await tables.run(waiting, [`${tables.schema}".outbox`])).length === 1;
+      }, 'The wait for the row');
+    });
+    await clearing;
+    const again = await store.claimOutbox(10, 60_000);
+    assert.deepEqual(
+      again.map(({ id, isTakenOver }) => ({ id, isTakenOver })),
+      [{ id: 'anew', isTakenOver: false }],
+    );
+  });
+
+  it('claim what is due beside rows of the outbox that were edited into nonsense', async () => {
+    await store.enqueueOutbox(['a', 'b', 'c', 'whole'], 0);
+    await tables.run(`update outbox set due_at_ms = null where key_id = 'a'`);
+    await tables.run(`update outbox set id = '', lease_id = '', revision = -5, due_at_ms = -7 where key_id = 'b'`);
+    await tables.run(`update outbox set lease_ends_at_ms = ${2n ** 63n - 1n} where key_id = 'c'`);
+    assert.deepEqual(
+      (await store.claimOutbox(10, 60_000)).map(({ keyId }) => keyId),
+      ['b', 'whole'],
+    );
+    assert.equal((await store.outboxBacklog()).due, 0);
+    await store.enqueueOutbox(['a'], 0);
+    assert.equal((await store.claimOutbox(10, 60_000))[0]?.keyId, 'a');
+  });
+
+  it('keep details of twins to the letter, and read those that were edited into nonsense as none', async () => {
+    const details = { b: 1, a: { '\0': 'a\0b', half: '\ud800', ['__proto__']: [1e21, 5e-324] }, '': null };
+    const twin: TwinRow = { keyId: 'a', state: 'synced', details: JSON.parse(JSON.stringify(details)), version: 1 };
+    await store.putTwin(twin);
+    const found = await store.findTwins(['a', 'a', 'a\0b', '\ud800']);
+    assert.deepEqual(found, [twin]);
+    assert.equal(JSON.stringify(found[0]?.details), JSON.stringify(twin.details));
+    assert.deepEqual(await store.removeTwin('a\0b', 1), { outcome: 'version_conflict' });
+    for (const nonsense of ['7', 'null', '"text"']) {
+      await tables.run(`update twins set details = ?::json`, [nonsense]);
+      assert.deepEqual(await store.findTwins(['a']), [{ ...twin, details: {} }]);
+    }
+    await assert.rejects(tables.run(`update twins set state = 'odd'`), { code: '23514' });
   });
 
   it('end without a deadlock when two keys trade their aliases at once', async () => {

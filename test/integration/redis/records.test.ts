@@ -46,12 +46,11 @@ describe('redisStore: records', () => {
       assert.deepEqual(await store.insertKey(second, sampleChange(), { maxActive: 1 }), { outcome: 'owner_limit' });
       assert.equal((await store.listAudit({ targets: [`key:${name}`] }, { limit: 5 })).total, 1);
     }
-    const rows = await store.readOutbox(10);
-    assert.deepEqual(
-      rows.map(({ keyId }) => keyId),
-      names,
-    );
+    assert.equal((await store.readOutbox(10)).length, names.length);
+    const rows = await store.claimOutbox(10, 60_000);
+    assert.deepEqual(rows.map(({ keyId }) => keyId).sort(), [...names].sort());
     await store.clearOutbox(rows);
+    assert.deepEqual(await store.outboxBacklog(), { due: 0, claimed: 0, later: 0 });
     for (const name of names) assert.equal((await store.deleteKey(name, 1, sampleChange())).outcome, 'updated');
     assert.deepEqual(await store.countKeys({}), { active: 0, disabled: 0, expired: 0, revoked: 0, total: 0 });
   });
@@ -169,6 +168,114 @@ describe('redisStore: records', () => {
     assert.equal(await records.raisePending(), 3);
     assert.deepEqual(raised, ['global true false', 'key:a true false', 'key:a false true']);
     assert.equal(await records.raisePending(), 0);
+  });
+
+  it('reads and claims rows of the outbox that older versions wrote, and keeps what they leave', async () => {
+    const { store, client, prefix } = session;
+    const [order, rows] = [`${prefix}{records}:outbox`, `${prefix}{records}:outbox-rows`];
+    // Their order was that of the numbers of rows.
+    await client.zadd(order, 41, 'a', 42, 'b', 43, 'c');
+    await client.hset(rows, { a: 'id-a 7000 7', b: 'id-b 8000 8', c: 'id-c 9000 9' });
+    const old = ['a', 'b', 'c'].map((keyId, at) => ({
+      id: `id-${keyId}`,
+      keyId,
+      revision: 7000 + at * 1000,
+      atMs: 7 + at,
+    }));
+    assert.deepEqual(await store.readOutbox(10), old);
+    assert.deepEqual(await store.outboxBacklog(), { due: 3, claimed: 0, later: 0 });
+    await store.clearOutbox(old.slice(2));
+    await store.enqueueOutbox(['b'], 60_000);
+    const claimed = await store.claimOutbox(10, 60_000);
+    assert.deepEqual(
+      claimed.map(({ attempts, isTakenOver }) => [attempts, isTakenOver]),
+      [
+        [1, false],
+        [1, false],
+      ],
+    );
+    const [first] = claimed.filter(({ keyId }) => keyId === 'a');
+    assert.deepEqual(first, { ...first, ...old[0] });
+    assert.deepEqual((await store.readOutbox(10))[0], old[0]);
+    await store.clearOutbox(claimed);
+    assert.deepEqual(await client.keys(`${prefix}{records}:outbox*`), []);
+  });
+
+  it('claims what is due where rows of the outbox were edited into nonsense, which it drops', async () => {
+    const { store, client, prefix } = session;
+    const [order, rows] = [`${prefix}{records}:outbox`, `${prefix}{records}:outbox-rows`];
+    await store.enqueueOutbox(['whole', 'moved'], 0);
+    const held = await store.claimOutbox(1, 60_000, ['moved']);
+    const nonsense = { a: '', b: 'nonsense', c: 'id x 5', d: 'id 5 5 nan', e: 'id 5', f: '{"id":1}', g: ' 1 2 3' };
+    await client.hset(rows, nonsense);
+    for (const keyId of [...Object.keys(nonsense), 'gone', '"', 'moved']) await client.zadd(order, 1, keyId);
+    await client.hset(rows, '"', 'id 1 1');
+    assert.deepEqual(
+      (await store.readOutbox(20)).map(({ keyId }) => keyId),
+      ['moved', 'whole'],
+    );
+    assert.deepEqual(
+      (await store.claimOutbox(20, 60_000)).map(({ keyId }) => keyId),
+      ['whole'],
+    );
+    await store.clearOutbox(held);
+    await client.hset(rows, { later: 'id 1 1 99999999999999999999999999 0 lease -', 'of a name': 'x' });
+    assert.deepEqual(await store.claimOutbox(20, 60_000, ['of a name']), []);
+    await store.enqueueOutbox(['later', 'a'], 0);
+    assert.deepEqual(
+      (await store.claimOutbox(20, 60_000)).map(({ keyId }) => keyId),
+      ['a', 'later'],
+    );
+  });
+
+  it('writes a change over a row of the outbox that was edited into nonsense', async () => {
+    const { store, client, prefix } = session;
+    await client.hset(`${prefix}{records}:outbox-rows`, 'a', 'nonsense');
+    await store.insertKey(sampleKey(1, { id: 'a' }), sampleChange({ outbox: true }), anyNumber);
+    assert.equal((await store.claimOutbox(20, 60_000)).length, 1);
+  });
+
+  it('gives each row of the outbox to one of many processes, also as changes come in', async () => {
+    const { url } = await redisServer();
+    const others = [1, 2, 3].map(() => redisSession(url, { prefix: session.prefix }));
+    const stores = [session, ...others].map(({ store }) => store);
+    const keyIds = Array.from({ length: 300 }, (_, at) => `key-${at}`);
+    await session.store.enqueueOutbox(keyIds, 0);
+    const claims = await Promise.all(
+      Array.from({ length: 80 }, async (_, at) => {
+        if (at % 4 === 0) await session.store.enqueueOutbox(keyIds.slice(at, at + 40), 0);
+        return stores[at % 4]?.claimOutbox(5, 60_000) ?? [];
+      }),
+    );
+    assert.deepEqual(
+      claims
+        .flat()
+        .map(({ keyId }) => keyId)
+        .sort(),
+      [...keyIds].sort(),
+    );
+    assert.deepEqual(await session.store.outboxBacklog(), { due: 0, claimed: 300, later: 0 });
+    for (const other of others) await other.close();
+  });
+
+  it('reads a twin that was edited into nonsense as none, or as one in error, and puts it anew', async () => {
+    const { store, client, prefix } = session;
+    const twin = { keyId: 'a', state: 'synced', details: { alias: 'x' }, version: 1 } as const;
+    const rows = `${prefix}{records}:twins`;
+    for (const [text, found] of [
+      ['nonsense', []],
+      ['x synced {}', []],
+      ['1 odd {"alias":"x"}', [{ ...twin, state: 'error' }]],
+      ['1 synced {"alias":', [{ ...twin, details: {} }]],
+      ['1 synced null', [{ ...twin, details: {} }]],
+    ] as const) {
+      await client.hset(rows, 'a', text);
+      assert.deepEqual(await store.findTwins(['a']), found);
+      const next = { ...twin, version: found.length + 1 };
+      assert.deepEqual(await store.putTwin(next), { outcome: 'stored' });
+      assert.deepEqual(await store.findTwins(['a']), [next]);
+      assert.deepEqual(await store.countTwins(), { pending: 0, synced: 1, error: 0, orphaned: 0 });
+    }
   });
 
   it('keeps the latest audit rows and alerts alone', async () => {

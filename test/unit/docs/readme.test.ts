@@ -120,6 +120,8 @@ describe('README.md', () => {
       TooManyFailedAttemptsError: () => new errors.TooManyFailedAttemptsError(3000),
       StoreUnavailableError: () => new errors.StoreUnavailableError(),
       FencePendingError: () => new errors.FencePendingError(),
+      NoMirrorError: () => new errors.NoMirrorError(),
+      LiteLLMError: () => new errors.LiteLLMError('litellm_unavailable', ''),
     };
     const rows = tableAfter('| class | code | status |').slice(2);
     assert.deepEqual(firstCells(['', '', ...rows]), [...Object.keys(sample), RefusedError.name]);

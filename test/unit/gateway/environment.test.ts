@@ -10,6 +10,7 @@ describe('readEnvironment', () => {
       upstream: null,
       redisUrl: null,
       databaseUrl: null,
+      litellm: null,
       secretPrefix: undefined,
       keyDefaults: {},
     });
@@ -24,6 +25,10 @@ describe('readEnvironment', () => {
       UPSTREAM_API_KEY: 'sk-upstream',
       REDIS_URL: 'rediss://me:pw@host:6380/1',
       DATABASE_URL: 'postgresql://host/keys?sslmode=require',
+      LITELLM_BASE_URL: 'http://litellm:4000/proxy',
+      LITELLM_MASTER_KEY: 'sk-master',
+      LITELLM_DEPLOYMENT_ID: 'production',
+      LITELLM_VAULT_KEY: 'a'.repeat(64),
       VIRTUAL_KEY_PREFIX: 'sk-acme',
       VIRTUAL_KEY_DEFAULT_BUDGET: '12.5',
       VIRTUAL_KEY_DEFAULT_TPM: '90000',
@@ -36,6 +41,12 @@ describe('readEnvironment', () => {
       upstream: { baseUrl: new URL('https://api.openai.com/v1'), apiKey: 'sk-upstream' },
       redisUrl: 'rediss://me:pw@host:6380/1',
       databaseUrl: 'postgresql://host/keys?sslmode=require',
+      litellm: {
+        baseUrl: 'http://litellm:4000/proxy',
+        masterKey: 'sk-master',
+        deploymentId: 'production',
+        vaultKey: 'a'.repeat(64),
+      },
       secretPrefix: 'sk-acme',
       keyDefaults: { maxBudget: 12.5, tpmLimit: 90_000, rpmLimit: 0 },
     });
@@ -67,9 +78,16 @@ describe('readEnvironment', () => {
       (env) => [env, 'ADMIN_TOKEN must be set when keys outlive the gateway, in REDIS_URL or DATABASE_URL'] as const,
     ),
     [
-      { LITELLM_BASE_URL: 'x', LITELLM_MASTER_KEY: 'x' },
-      'LITELLM_BASE_URL must be unset: this version cannot use it yet',
-      'LITELLM_MASTER_KEY must be unset: this version cannot use it yet',
+      { LITELLM_BASE_URL: 'http://u:secret@h', LITELLM_MASTER_KEY: 'x y' },
+      'LITELLM_BASE_URL must be an http or https URL without credentials or query',
+      'LITELLM_MASTER_KEY must be printable characters without spaces',
+    ],
+    ...[{ LITELLM_BASE_URL: 'http://host' }, { LITELLM_MASTER_KEY: 'sk-x' }, { LITELLM_DEPLOYMENT_ID: 'a' }].map(
+      (env) => [env, 'LITELLM_BASE_URL and LITELLM_MASTER_KEY are needed together'] as const,
+    ),
+    [
+      { LITELLM_BASE_URL: 'http://host', LITELLM_MASTER_KEY: 'sk-x', LITELLM_VAULT_KEY: 'short' },
+      'LITELLM_VAULT_KEY must be 32 bytes in hex or base64',
     ],
     [{ UPSTREAM_API_KEY: 'sk-x' }, 'UPSTREAM_API_KEY needs UPSTREAM_BASE_URL'],
     ...['ftp://host', 'api.openai.com/v1', 'https://me:pw@host', 'https://host/?key=1'].map(

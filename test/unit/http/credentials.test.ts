@@ -96,6 +96,28 @@ describe('readCredential', () => {
   });
 });
 
+describe('readCredential, where imported secrets are accepted', () => {
+  const mayBeImported = (text: string) => text.startsWith('sk-') && !isOurs(text);
+  const readAll = (headers: readonly string[]) =>
+    receive(headers, (received) => readCredential(received, isOurs, mayBeImported));
+
+  it('finds one that stands alone, or beside a token of another kind', async () => {
+    const found = (place: string) => ({ kind: 'found', secret: 'sk-imported', places: [place] });
+    assert.deepEqual(await readAll(['Authorization', 'Bearer sk-imported']), found('authorization'));
+    assert.deepEqual(await readAll(['Authorization', `Bearer ${jwt}`, 'api-key', 'sk-imported']), found('api-key'));
+  });
+
+  it('prefers what looks like ours', async () => {
+    const credential = await readAll(['Authorization', 'Bearer sk-imported', 'x-api-key', ours]);
+    assert.deepEqual(credential, { kind: 'found', secret: ours, places: ['x-api-key'] });
+  });
+
+  it('refuses to choose between two of them', async () => {
+    const credential = await readAll(['Authorization', 'Bearer sk-imported', 'x-api-key', 'sk-other']);
+    assert.deepEqual(credential, { kind: 'ambiguous' });
+  });
+});
+
 describe('removeCredential', () => {
   function remove(received: IncomingMessage) {
     const credential: Credential = readCredential(received, isOurs);

@@ -9,12 +9,7 @@ if redis.call('HEXISTS', KEYS[1], ARGV[1]) == 1 then return '' end
 redis.call('ZCARD', KEYS[2])
 redis.call('HLEN', KEYS[3])
 
-local now = tonumber(ARGV[4])
-if not now then
-  local time = redis.call('TIME')
-  now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
-end
-
+local now = present(tonumber(ARGV[4]))
 local entry = string.format('%016.0f', now) .. ARGV[1]
 redis.call('HSET', KEYS[1], ARGV[1], entry)
 redis.call('ZADD', KEYS[2], 0, entry)
@@ -24,4 +19,4 @@ for _ = 1, math.min(2, redis.call('ZCARD', KEYS[2]) - tonumber(ARGV[3])) do
   redis.call('HDEL', KEYS[3], oldest)
   redis.call('HDEL', KEYS[1], string.sub(oldest, 17))
 end
-return string.format('%.0f', now)
+return integer(now)

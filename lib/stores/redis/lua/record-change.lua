@@ -1,19 +1,15 @@
 -- What every change of a record does besides: its time, its revision, and the rows that are written in the same act.
--- Stands before the script of the change.
+-- Stands before the script of the change, and after present.lua and outbox-rows.lua.
 --
 -- KEYS[1] the record (hash)           KEYS[2] the latest number of a row (string)
 -- KEYS[3] audit entries (sorted set)  KEYS[4] audit rows (hash)
--- KEYS[5] outbox order (sorted set)   KEYS[6] outbox rows (hash)
+-- KEYS[5] outbox order (sorted set)   KEYS[6] outbox rows (hash), as in outbox-rows.lua
 -- KEYS[7] pending fences (sorted set of scope, number, revision and fence, with NUL in between)
 --
 -- ARGV[1] the change, as JSON of texts, whole numbers and flags. Records are texts in it and stay what they are: cjson
 -- would turn an empty list into an object, and write no more than 14 digits of a number.
 
 local change = cjson.decode(ARGV[1])
-
-local function integer(number)
-  return string.format('%.0f', number)
-end
 
 -- Nothing is taken back when a command fails on a key of another type: that is looked for before the first write.
 local function expect(kind, ...)
@@ -25,17 +21,11 @@ local function expect(kind, ...)
   end
 end
 
-local function present()
-  if change.nowMs then return change.nowMs end
-  local time = redis.call('TIME')
-  return tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
-end
-
 expect('hash', KEYS[1], KEYS[4], KEYS[6])
 expect('string', KEYS[2])
 expect('zset', KEYS[3], KEYS[5], KEYS[7])
 
-local now = present()
+local now = present(change.nowMs)
 
 local function next_revision(current)
   if not change.raises then return current end
@@ -56,14 +46,19 @@ local function write_audit(number)
   end
 end
 
+-- The row of an earlier change gives way; whoever has claimed it keeps it.
+local function mark_key(revision)
+  local rows = outbox(KEYS[5], KEYS[6])
+  local row = rows.load(change.outbox.keyId) or { key_id = change.outbox.keyId }
+  row.id, row.revision, row.at, row.due, row.attempts = change.outbox.id, revision, now, now, 0
+  rows.save(row)
+end
+
 -- Writes the rows, tells who listens, and answers the fences of this scope that are pending, oldest first.
 local function commit(revision)
   local number = redis.call('INCR', KEYS[2])
   write_audit(number)
-  if change.outbox then
-    redis.call('ZADD', KEYS[5], number, change.outbox.keyId)
-    redis.call('HSET', KEYS[6], change.outbox.keyId, table.concat({ change.outbox.id, integer(revision), integer(now) }, ' '))
-  end
+  if change.outbox then mark_key(revision) end
   if not change.scopeId then return {} end
   if change.fence then
     local fence = { change.scopeId, string.format('%016.0f', number), integer(revision), change.fence }

@@ -1,13 +1,13 @@
 import { matchesAlert } from '../../alert-filter.ts';
 import { cutPage } from '../../cursor.ts';
-import type { AlertRow, AuditRow, OutboxRow, Records } from '../../store.ts';
+import type { AlertRow, AuditRow, Records } from '../../store.ts';
 import { asked } from '../script.ts';
 import type { Changes } from './changes.ts';
 import { positionOf } from './entries.ts';
-import { quoted, unquoted } from './names.ts';
+import { quoted } from './names.ts';
 import { createOrderedRows } from './ordered-rows.ts';
 import type { RecordConnection } from './record-connection.ts';
-import { appendAudit, clearOutbox, insertAlert } from './record-scripts.ts';
+import { appendAudit, insertAlert } from './record-scripts.ts';
 import { parsedObject } from './stored-key.ts';
 
 export interface HistoryOptions {
@@ -16,9 +16,9 @@ export interface HistoryOptions {
   readonly maxAlerts: number;
 }
 
-type History = Pick<Records, 'appendAudit' | 'listAudit' | 'insertAlert' | 'listAlerts' | 'readOutbox' | 'clearOutbox'>;
+type History = Pick<Records, 'appendAudit' | 'listAudit' | 'insertAlert' | 'listAlerts'>;
 
-/** What is kept of what happened: bounded, but for the outbox, which has one row a key. */
+/** What is kept of what happened, up to a number of rows. */
 export function createHistory({ connection, changes, maxAlerts }: HistoryOptions): History {
   const { client, run, names, nowMs } = connection;
   const rows = createOrderedRows(connection);
@@ -58,19 +58,6 @@ export function createHistory({ connection, changes, maxAlerts }: HistoryOptions
       const cut = cutPage(matching, page, ({ entry }) => positionOf(entry));
       return { ...cut, items: cut.items.map(({ row }) => row) };
     },
-
-    async readOutbox(limit) {
-      const keyIds = await asked(() => client.zrange(names.outbox, '0', String(limit - 1)));
-      if (keyIds.length === 0) return [];
-      const found = await asked(() => client.hmget(names.outboxRows, ...keyIds));
-      return keyIds.flatMap((keyId, at) => readOutboxRow(keyId, found[at] ?? '') ?? []);
-    },
-
-    async clearOutbox(cleared) {
-      if (cleared.length === 0) return;
-      const args = cleared.flatMap(({ keyId, id }) => [quoted(keyId), id]);
-      await run(clearOutbox, [names.outbox, names.outboxRows], args);
-    },
   };
 }
 
@@ -90,11 +77,4 @@ function readAuditRow(row: string): AuditRow[] {
   } catch {
     return [];
   }
-}
-
-function readOutboxRow(keyId: string, row: string): OutboxRow | undefined {
-  const [id, revision, atMs] = row.split(' ');
-  // It was cleared between the two reads.
-  if (id === undefined || revision === undefined || atMs === undefined) return undefined;
-  return { id, keyId: unquoted(keyId), revision: Number(revision), atMs: Number(atMs) };
 }

@@ -36,8 +36,12 @@ export function recordNames(prefix: string) {
     sequence: `${base}sequence`,
     audit: `${base}audit`,
     auditRows: `${base}audit-rows`,
+    /** Key ids by the moment from which their row may be claimed; the rows; and the claimed ones by the end of the lease. */
     outbox: `${base}outbox`,
     outboxRows: `${base}outbox-rows`,
+    outboxLeases: `${base}outbox-leases`,
+    twins: `${base}twins`,
+    twinStates: `${base}twin-states`,
     fences: `${base}fences`,
     alertIds: `${base}alert-ids`,
     alerts: `${base}alerts`,

@@ -3,8 +3,10 @@ import { type Changes, createChanges, type RaiseFence } from './changes.ts';
 import { createHistory } from './history.ts';
 import { createKeyLists } from './key-lists.ts';
 import { createKeyRecords } from './keys.ts';
+import { createOutbox } from './outbox.ts';
 import { createPolicyRecords } from './policies.ts';
 import type { RecordConnection } from './record-connection.ts';
+import { createTwins } from './twins.ts';
 
 export interface RedisRecordsOptions {
   readonly connection: RecordConnection;
@@ -24,6 +26,8 @@ export function createRedisRecords(options: RedisRecordsOptions): Records & Pick
     ...createKeyLists({ connection, readKeys }),
     ...createPolicyRecords(connection, changes),
     ...createHistory({ connection, changes, maxAlerts }),
+    ...createOutbox(connection),
+    ...createTwins(connection),
     raisePending: changes.raisePending,
   };
 }

@@ -1,0 +1,69 @@
+import { AliasTakenError, OwnerKeyLimitError } from '../errors.ts';
+import type { Actor } from '../stores/store.ts';
+import { auditEntry } from './audit.ts';
+import { checkActor } from './change-options.ts';
+import { retrying } from './conflicts.ts';
+import type { KeyFields } from './key-fields.ts';
+import type { KeyInput } from './key-input.ts';
+import { parseKeyInput } from './key-schema.ts';
+import { newRecord, type RecordSecret } from './new-record.ts';
+import { checkMaximums } from './quotas.ts';
+import type { ServiceContext } from './service-context.ts';
+import type { VirtualKey } from './shown-key.ts';
+import type { VirtualKeyRecord } from './virtual-key.ts';
+
+/** A key that was made elsewhere, and of whose secret only the hash is known. */
+export interface ImportedKey {
+  /** What it may do. Defaults fill in nothing: what it leaves out is unlimited. */
+  readonly input: KeyInput;
+  /** SHA-256 of the secret, in hex. A pepper does not cover it. */
+  readonly digest: string;
+  /** What tells it from others, in place of the first and last characters of the secret. */
+  readonly prefix: string;
+  readonly isDisabled: boolean;
+}
+
+/**
+ * Makes an imported key one of the service, good at once. `undefined`: its secret opens a key already.
+ *
+ * @throws InvalidRequestError, QuotaLimitsExceededError or OwnerKeyLimitError as for a new key
+ */
+export type ImportKey = (imported: ImportedKey, actor?: Actor) => Promise<VirtualKey | undefined>;
+
+const maxAliasTries = 5;
+
+export function createKeyImport(context: ServiceContext): ImportKey {
+  const { store, secrets, hooks, events, now, withDeadline, shown, auditView } = context;
+  const maxActive = context.options.maxActiveKeysPerOwner ?? null;
+
+  async function insert(fields: KeyFields, secret: RecordSecret, isDisabled: boolean, actor: Actor | undefined) {
+    const nowMs = now();
+    const record: VirtualKeyRecord = {
+      ...newRecord(fields, secret, nowMs),
+      disabledAtMs: isDisabled ? nowMs : null,
+    };
+    const key = await shown(record);
+    return hooks.around({ action: 'create', key, before: null, secret: null }, async () => {
+      const audit = auditEntry('key.imported', `key:${record.id}`, actor, null, auditView(record));
+      const change = { audit, outbox: hooks.wantsOutbox, fence: true, carries: [] };
+      const { outcome } = await withDeadline(store.insertKey(record, change, { maxActive }));
+      if (outcome === 'inserted') return key;
+      if (outcome === 'secret_taken') return undefined;
+      if (outcome === 'owner_limit') throw new OwnerKeyLimitError(maxActive ?? 0);
+      throw new AliasTakenError();
+    });
+  }
+
+  return async ({ input, digest, prefix, isDisabled }, actor) => {
+    checkActor(actor);
+    const { maximums } = await context.quotas();
+    const fields = parseKeyInput(input, now());
+    checkMaximums(fields, maximums, now());
+    const owner = await withDeadline(store.findKeyByHash(secrets.hashesOfDigest(digest)));
+    if (owner !== undefined) return undefined;
+    const secret = { secretHash: digest, prefix };
+    const key = await retrying(AliasTakenError, maxAliasTries, () => insert(fields, secret, isDisabled, actor));
+    if (key !== undefined) events.emit('key.created', { key });
+    return key;
+  };
+}

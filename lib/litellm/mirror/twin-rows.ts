@@ -1,0 +1,108 @@
+import Joi from 'joi';
+import type { Store, TwinRow, TwinState } from '../../stores/store.ts';
+
+/** One secret of a key, and the twin that it has. */
+export interface TwinEntry {
+  /** As the key's record has it. */
+  readonly secretHash: string;
+  /** How LiteLLM knows it: SHA-256 in hex. */
+  readonly token: string;
+  readonly alias: string;
+  /** The key's alias that this one stands for; `null`: it gave that one to its successor. */
+  readonly aliasOf: string | null;
+  /** The secret in a vault, for as long as LiteLLM has not got it. */
+  readonly sealed: string | null;
+  /** Somebody creates or rotates the key until then: the record may be about to name this secret. */
+  readonly preparedUntilMs: number | null;
+}
+
+/** What a mirror knows of one key. */
+export interface TwinRecord {
+  readonly keyId: string;
+  readonly state: TwinState;
+  readonly entries: readonly TwinEntry[];
+  readonly error: string | null;
+  readonly warnings: readonly string[];
+  readonly attempts: number;
+  readonly syncedAtMs: number | null;
+  /** Of its row; 0: there is none yet. */
+  readonly version: number;
+}
+
+export function newTwin(keyId: string): TwinRecord {
+  const nothing = { entries: [], error: null, warnings: [], attempts: 0, syncedAtMs: null };
+  return { keyId, state: 'pending', ...nothing, version: 0 };
+}
+
+/** What is kept of twins. A row that cannot be read is as good as none. */
+export interface TwinRows {
+  find(keyId: string): Promise<TwinRecord | undefined>;
+  findAll(keyIds: readonly string[]): Promise<readonly TwinRecord[]>;
+  /** Stores it over the version that it was made from. `false`: it was changed meanwhile. */
+  put(twin: TwinRecord): Promise<boolean>;
+  /** Changes what is there, over whatever others change meanwhile. */
+  change(keyId: string, change: (twin: TwinRecord) => TwinRecord): Promise<void>;
+  remove(twin: TwinRecord): Promise<boolean>;
+}
+
+const maxConflicts = 20;
+
+const text = Joi.string();
+const textOrNull = Joi.string().allow(null).required();
+const numberOrNull = Joi.number().allow(null).required();
+const detailsSchema = Joi.object<Omit<TwinRecord, 'keyId' | 'state' | 'version'>>({
+  entries: Joi.array()
+    .items(
+      Joi.object({
+        secretHash: text.required(),
+        token: text.hex().length(64).required(),
+        alias: text.required(),
+        aliasOf: textOrNull,
+        sealed: textOrNull,
+        preparedUntilMs: numberOrNull,
+      }),
+    )
+    .required(),
+  error: textOrNull,
+  warnings: Joi.array().items(text).required(),
+  attempts: Joi.number().required(),
+  syncedAtMs: numberOrNull,
+}).required();
+
+export function createTwinRows(store: Store): TwinRows {
+  async function findAll(keyIds: readonly string[]): Promise<readonly TwinRecord[]> {
+    if (keyIds.length === 0) return [];
+    return (await store.findTwins(keyIds)).map(readRow);
+  }
+
+  async function find(keyId: string): Promise<TwinRecord | undefined> {
+    return (await findAll([keyId]))[0];
+  }
+
+  async function put({ keyId, state, version, ...details }: TwinRecord): Promise<boolean> {
+    const { outcome } = await store.putTwin({ keyId, state, details, version: version + 1 });
+    return outcome === 'stored';
+  }
+
+  return {
+    find,
+    findAll,
+    put,
+    async change(keyId, change) {
+      for (let conflicts = 0; conflicts < maxConflicts; conflicts += 1) {
+        if (await put(change((await find(keyId)) ?? newTwin(keyId)))) return;
+      }
+      throw new Error('What is known of a twin was changed too often to be changed once more');
+    },
+    async remove({ keyId, version }) {
+      if (version === 0) return true;
+      return (await store.removeTwin(keyId, version)).outcome === 'removed';
+    },
+  };
+}
+
+function readRow({ keyId, state, version, details }: TwinRow): TwinRecord {
+  const { error, value } = detailsSchema.validate(details, { convert: false });
+  if (error !== undefined) return { ...newTwin(keyId), state: 'error', error: 'Its row cannot be read', version };
+  return { keyId, state, version, ...value };
+}

@@ -1,0 +1,128 @@
+import { LiteLLMError } from '../../errors.ts';
+import { isEnterpriseOnly } from '../client/error-body.ts';
+import type { LiteLLMKeys } from '../client/keys.ts';
+import type { LiteLLMKey } from '../client/replies.ts';
+import { type Difference, differences } from '../twin/differences.ts';
+import { twinSettings } from '../twin/twin-settings.ts';
+import { markName, type WantedTwin } from '../twin/wanted-twin.ts';
+import { underFreeAlias } from './fresh-alias.ts';
+
+/** A twin after it was made what it should be. */
+export interface WrittenTwin {
+  readonly alias: string;
+  readonly warnings: readonly string[];
+}
+
+export interface TwinWriterOptions {
+  readonly deploymentId: string;
+  readonly now: () => number;
+  /** LiteLLM answers calls for a team that it does not know with 404. */
+  readonly ensureTeam: (teamId: string) => Promise<void>;
+  /** LiteLLM has said that something is for its Enterprise edition alone. */
+  readonly onEnterpriseOnly: () => void;
+}
+
+/** Makes twins what they should be. Nothing here knows when, or of which key. */
+export interface TwinWriter {
+  /** Makes the twin of a secret, or mends the one that it has. */
+  generate(keys: LiteLLMKeys, secret: string, wanted: WantedTwin, alias: string, spend?: number): Promise<WrittenTwin>;
+  /** `undefined`: there is no twin. */
+  update(keys: LiteLLMKeys, token: string, wanted: WantedTwin, alias: string): Promise<WrittenTwin | undefined>;
+  /** Removes a twin, unless it is not of this deployment any more. */
+  remove(keys: LiteLLMKeys, token: string): Promise<void>;
+}
+
+/** Releases before 1.95 keep a period that is to be cleared. */
+const keptPeriod = 'LiteLLM keeps the former period of the budget until the key is rotated';
+const enterpriseOnly = 'modelMaxBudget is held by LiteLLM Enterprise alone';
+
+export function createTwinWriter({ deploymentId, now, ensureTeam, onEnterpriseOnly }: TwinWriterOptions): TwinWriter {
+  /** Without what only the Enterprise edition holds where LiteLLM says so. */
+  async function degrading<T>(wanted: WantedTwin, act: (wanted: WantedTwin) => Promise<T>): Promise<Degraded<T>> {
+    try {
+      return { done: await act(wanted), wanted };
+    } catch (error) {
+      const isLeftOut = error instanceof LiteLLMError && isEnterpriseOnly(error.message);
+      if (!isLeftOut || Object.keys(wanted.model_max_budget).length === 0) throw error;
+      onEnterpriseOnly();
+      const reduced = { ...wanted, model_max_budget: {}, warnings: [...wanted.warnings, enterpriseOnly] };
+      return { done: await act(reduced), wanted: reduced };
+    }
+  }
+
+  async function send(keys: LiteLLMKeys, token: string, wanted: WantedTwin, alias: string, theirs: LiteLLMKey) {
+    if (wanted.team_id !== null && wanted.team_id !== theirs.team_id) await ensureTeam(wanted.team_id);
+    const { metadata } = theirs;
+    await keys.update(token, twinSettings(wanted, alias, { nowMs: now(), metadata, isNew: false }));
+    if (theirs.blocked && !wanted.blocked) await keys.unblock(token);
+  }
+
+  /** Until LiteLLM answers that it holds what it was told. */
+  async function mend(
+    keys: LiteLLMKeys,
+    token: string,
+    wanted: WantedTwin,
+    alias: string,
+    theirs: LiteLLMKey,
+  ): Promise<WrittenTwin> {
+    refuseForeign(theirs);
+    if (differences(wanted, alias, theirs).length === 0) return { alias, warnings: wanted.warnings };
+    const sent = await underFreeAlias(alias, (free) =>
+      degrading(wanted, (reduced) => send(keys, token, reduced, free, theirs)),
+    );
+    const reduced = sent.done.wanted;
+    const after = await keys.find(token);
+    if (after === undefined) throw new LiteLLMError('litellm_unexpected', 'The twin was removed while it was mended');
+    const left = differences(reduced, sent.alias, after);
+    return { alias: sent.alias, warnings: [...reduced.warnings, ...toleratedOf(left)] };
+  }
+
+  function refuseForeign({ metadata }: LiteLLMKey): void {
+    const mark = metadata[markName];
+    const owner =
+      typeof mark === 'object' && mark !== null && 'deployment_id' in mark ? mark.deployment_id : deploymentId;
+    if (owner === deploymentId) return;
+    throw new LiteLLMError('litellm_refused', `The twin belongs to another deployment: ${JSON.stringify(owner)}`);
+  }
+
+  return {
+    async generate(keys, secret, wanted, alias, spend) {
+      if (wanted.team_id !== null) await ensureTeam(wanted.team_id);
+      const made = await underFreeAlias(alias, (free) =>
+        degrading(wanted, (reduced) => {
+          const settings = twinSettings(reduced, free, { nowMs: now(), isNew: true });
+          return keys.generate({ ...settings, key: secret, ...(spend !== undefined && { spend }) });
+        }),
+      );
+      const theirs = made.done.done;
+      // A secret that LiteLLM knew keeps its settings, though the answer shows the new ones.
+      return mend(keys, theirs.token ?? '', made.done.wanted, made.alias, theirs);
+    },
+
+    async update(keys, token, wanted, alias) {
+      const theirs = await keys.find(token);
+      return theirs === undefined ? undefined : mend(keys, token, wanted, alias, theirs);
+    },
+
+    async remove(keys, token) {
+      const theirs = await keys.find(token);
+      if (theirs === undefined) return;
+      refuseForeign(theirs);
+      await keys.delete([token]);
+    },
+  };
+}
+
+interface Degraded<T> {
+  readonly done: T;
+  readonly wanted: WantedTwin;
+}
+
+/** What may stay different, in words. @throws LiteLLMError for what may not */
+function toleratedOf(left: readonly Difference[]): readonly string[] {
+  const fields = left.map(({ field }) => field);
+  if (fields.some((field) => field !== 'budgetDuration')) {
+    throw new LiteLLMError('litellm_unexpected', `LiteLLM does not take ${fields.join(', ')}`);
+  }
+  return fields.length === 0 ? [] : [keptPeriod];
+}
