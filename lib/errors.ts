@@ -13,7 +13,6 @@ export type ErrorCode =
   | 'unsupported_media_type'
   | 'store_unavailable'
   | 'fence_pending'
-  | 'no_mirror'
   | 'litellm_unavailable'
   | 'litellm_refused'
   | 'litellm_unexpected'
@@ -194,13 +193,6 @@ export class StoreUnavailableError extends LlmKeysError {
 export class FencePendingError extends LlmKeysError {
   constructor(options?: ErrorOptions) {
     super('fence_pending', 503, 'The change is stored, and in force everywhere as soon as the ledger answers', options);
-  }
-}
-
-/** 404: nothing mirrors the keys of this service in another system. */
-export class NoMirrorError extends LlmKeysError {
-  constructor() {
-    super('no_mirror', 404, 'These keys are not mirrored');
   }
 }
 

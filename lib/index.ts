@@ -11,7 +11,6 @@ export {
   KeyRevokedError,
   LiteLLMError,
   LlmKeysError,
-  NoMirrorError,
   OwnerKeyLimitError,
   PayloadTooLargeError,
   QuotaLimitsExceededError,

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
-import { createLiteLLMClient } from '../../../lib/litellm/index.ts';
+import { createLiteLLMClient, type LiteLLMClient } from '../../../lib/litellm/index.ts';
 import { createEchoModel } from '../../../lib/testing/index.ts';
 import { eventually } from '../../support/eventually.ts';
 import { type RunningExample, startExample } from '../../support/example.ts';
@@ -11,10 +11,12 @@ import { redisServer } from '../../support/services/redis-server.ts';
 describe('examples/litellm-sync.ts', () => {
   const adminToken = randomBytes(8).toString('hex');
   let proxy: FakeLiteLLM;
+  let client: LiteLLMClient;
   let app: RunningExample;
 
   before(async () => {
     proxy = await fakeLiteLLM();
+    client = createLiteLLMClient({ baseUrl: proxy.baseUrl, masterKey: proxy.masterKey });
     app = await startExample('litellm-sync.ts', createEchoModel(), {
       REDIS_URL: (await redisServer()).url,
       REDIS_PREFIX: newPrefix(),
@@ -35,7 +37,7 @@ describe('examples/litellm-sync.ts', () => {
       key: { id: string; alias: string; sync: unknown };
       secret: string;
     };
-    const twin = () => createLiteLLMClient(proxy).keys.find(createHash('sha256').update(secret).digest('hex'));
+    const twin = () => client.keys.find(createHash('sha256').update(secret).digest('hex'));
     assert.deepEqual([(await twin())?.key_alias, (await twin())?.rpm_limit], [key.alias, 5]);
 
     const resynced = await app.post(`/api-keys/${key.id}/resync`, {}, admin);

@@ -120,7 +120,6 @@ describe('README.md', () => {
       TooManyFailedAttemptsError: () => new errors.TooManyFailedAttemptsError(3000),
       StoreUnavailableError: () => new errors.StoreUnavailableError(),
       FencePendingError: () => new errors.FencePendingError(),
-      NoMirrorError: () => new errors.NoMirrorError(),
       LiteLLMError: () => new errors.LiteLLMError('litellm_unavailable', ''),
     };
     const rows = tableAfter('| class | code | status |').slice(2);
