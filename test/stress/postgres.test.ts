@@ -3,6 +3,7 @@ import { postgresPlace } from '../support/fleet/store-places.ts';
 import { abandonedHoldCases } from './cases/abandoned-holds.ts';
 import { limitCases } from './cases/limits.ts';
 import { longSilenceCases } from './cases/long-silence.ts';
+import { pausedTransactionCases } from './cases/paused-transaction.ts';
 import { pausedWorkerCases } from './cases/paused-worker.ts';
 import { randomLifeCases } from './cases/random-life/random-life.ts';
 import { revocationCases } from './cases/revocation.ts';
@@ -15,6 +16,7 @@ describe('postgresStore in four processes', function () {
   revocationCases(fleet);
   randomLifeCases(fleet);
   pausedWorkerCases(fleet);
+  pausedTransactionCases(fleet);
   abandonedHoldCases(fleet);
   longSilenceCases(fleet);
 });

@@ -1,6 +1,7 @@
 import { processFleet } from '../support/fleet/fleet.ts';
 import { redisPlace } from '../support/fleet/store-places.ts';
 import { abandonedHoldCases } from './cases/abandoned-holds.ts';
+import { keysWithoutTtlCases } from './cases/keys-without-ttl.ts';
 import { limitCases } from './cases/limits.ts';
 import { longSilenceCases } from './cases/long-silence.ts';
 import { pausedWorkerCases } from './cases/paused-worker.ts';
@@ -16,5 +17,6 @@ describe('redisStore in four processes', function () {
   randomLifeCases(fleet);
   pausedWorkerCases(fleet);
   abandonedHoldCases(fleet);
+  keysWithoutTtlCases(fleet);
   longSilenceCases(fleet);
 });

@@ -19,37 +19,48 @@ export interface Fleet<W extends Worker = Worker> {
   stop(options?: { readonly keep?: boolean }): Promise<void>;
 }
 
+/** A fleet of processes. */
+export interface ProcessFleet extends Fleet<ProcessWorker> {
+  /** Of the store that was opened last. */
+  address(): StoreAddress;
+}
+
 export type Crew<W extends Worker = Worker> = readonly [W, W, W, W];
 
 function settingsOf(settings: FleetSettings, at: number): StationSettings {
   return typeof settings === 'function' ? settings(at) : settings;
 }
 
-/** A fleet of processes, which are used again for each store; those that died are replaced. */
-export function processFleet(findPlace: () => Promise<StorePlace>): Fleet<ProcessWorker> {
+/** Its processes are used again for each store; those that died are replaced. */
+export function processFleet(findPlace: () => Promise<StorePlace>): ProcessFleet {
   let place: StorePlace | undefined;
   let workers: readonly ProcessWorker[] = [];
-  let address: StoreAddress | undefined;
+  let opened: StoreAddress | undefined;
+
+  function address(): StoreAddress {
+    if (opened === undefined) throw new Error('No store was opened');
+    return opened;
+  }
 
   return {
+    address,
     async openEmptyStore(settings = {}) {
       const living = workers.filter(({ isAlive }) => isAlive);
       const missing = Array.from({ length: Math.max(0, 4 - living.length) }, startProcessWorker);
       workers = [...living, ...(await Promise.all(missing))];
       place ??= await findPlace();
-      const opened = place.newAddress();
-      address = opened;
+      const empty = place.newAddress();
+      opened = empty;
       // Those that had a store before leave it first, so that none begins later than the others.
       await Promise.all(workers.map((worker) => worker.close()));
       const crew = crewOf(workers);
-      await atOnce(crew, (worker, beginAtMs, at) => worker.open(opened, settingsOf(settings, at), beginAtMs));
+      await atOnce(crew, (worker, beginAtMs, at) => worker.open(empty, settingsOf(settings, at), beginAtMs));
       return crew;
     },
     async join(settings = {}) {
-      if (address === undefined) throw new Error('No store was opened');
       const worker = await startProcessWorker();
       workers = [...workers, worker];
-      await worker.open(address, settings, 0);
+      await worker.open(address(), settings, 0);
       return worker;
     },
     async stop({ keep = false } = {}) {

@@ -1,4 +1,4 @@
-import { type ChildProcess, fork, spawn } from 'node:child_process';
+import { fork, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import type { ActInput, ActName, ActOutput } from './acts/acts.ts';
@@ -9,6 +9,7 @@ import { remoteKeys, type Worker } from './worker.ts';
 
 /** A worker in a process of its own, which ends with this one at the latest. */
 export interface ProcessWorker extends Worker {
+  readonly pid: number;
   readonly isAlive: boolean;
   open(address: StoreAddress, settings: StationSettings, beginAtMs: number): Promise<void>;
   close(): Promise<void>;
@@ -56,7 +57,10 @@ export async function startProcessWorker(): Promise<ProcessWorker> {
   }
 
   await once(child, 'message');
+  const { pid } = child;
+  if (pid === undefined) throw new Error('A process that has said something has an id');
   return {
+    pid,
     get isAlive() {
       return isAlive;
     },
@@ -73,7 +77,7 @@ export async function startProcessWorker(): Promise<ProcessWorker> {
       child.kill('SIGKILL');
       await ended;
     },
-    pause: () => pause(child),
+    pause: () => pause(pid),
   };
 }
 
@@ -82,7 +86,7 @@ type WithoutId<T> = T extends unknown ? Omit<T, 'id'> : never;
 /** The shell lets it go on when its input ends: also when this process is killed, which ends the worker then. */
 const pausing = 'trap "" INT TERM HUP; kill -STOP "$1"; echo stopped; read -r _; kill -CONT "$1"';
 
-async function pause({ pid }: ChildProcess): Promise<() => void> {
+async function pause(pid: number): Promise<() => void> {
   const shell = spawn('sh', ['-c', pausing, 'sh', `${pid}`], { detached: true, stdio: ['pipe', 'pipe', 'ignore'] });
   await once(shell.stdout, 'data');
   return () => shell.stdin.end();
