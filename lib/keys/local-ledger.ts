@@ -1,6 +1,7 @@
 import { correct, createCounters, openBudget, type ScopeCounters, windowOf } from '../limits/counters.ts';
 import { decide, take } from '../limits/decide.ts';
 import type { PlannedLimit, ScopeId, Take } from '../limits/limit.ts';
+import { findCounters } from '../limits/plan-counters.ts';
 import { rollWindow, takeFromWindow } from '../limits/window.ts';
 import type { AdmitVerdict, Amounts, ExtendRequest, Hold } from '../stores/store.ts';
 import type { LastSeen } from './last-seen.ts';
@@ -116,7 +117,7 @@ export function createLocalLedger(lastSeen: Omit<LastSeen, 'switchOn' | 'remembe
       const { plan, amounts, clamp, notAfterMs } = request;
       if (calls.size >= maxCalls) return undefined;
       for (const limit of plan.limits) if (!open(limit, nowMs)) return undefined;
-      const counters = plan.scopes.map(({ scopeId }) => scopeOf(scopeId).counters);
+      const counters = findCounters(plan.scopes, plan.takes, (scopeId) => scopeOf(scopeId).counters);
       const demand = { claim: wholeClaim, amounts, clamp, notAfterMs };
       const decision = decide(plan, counters, demand, nowMs, () => undefined);
       if (decision.outcome === 'refused' || decision.outcome === 'expired') return decision;

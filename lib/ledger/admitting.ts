@@ -22,7 +22,7 @@ export interface AdmittingOptions {
 }
 
 export function createAdmitting({ counting, holds, nonces }: AdmittingOptions): Admitting {
-  const { scopes, roll, correctAll, onClockJump } = counting;
+  const { scopes, countersOf, roll, correctAll, onClockJump } = counting;
 
   /** Admits a call into a hold that is open, or is about to be. */
   function place(
@@ -32,7 +32,7 @@ export function createAdmitting({ counting, holds, nonces }: AdmittingOptions): 
   ): { verdict: AdmitVerdict; call?: Call } {
     if (nowMs - request.mintedAtMs > oldestAdmissionMs) return { verdict: { outcome: 'too_old' } };
     const { plan } = request;
-    const counters = plan.scopes.map(({ scopeId }) => scopes.find(scopeId));
+    const counters = countersOf(plan);
     const { notAfterMs, clamp } = request;
     const credits = call.replaces && creditsOf(call.replaces, plan, nowMs);
     const claim = { slots: call.slots, counted: call.replaces && countedBy(call.replaces, plan) };

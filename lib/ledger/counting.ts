@@ -1,5 +1,6 @@
 import { type BudgetCounter, type Correction, correct, type ScopeCounters } from '../limits/counters.ts';
-import type { ScopeId } from '../limits/limit.ts';
+import type { AdmissionPlan, ScopeId, Take } from '../limits/limit.ts';
+import { findCounters, type PlanCounters, stand } from '../limits/plan-counters.ts';
 import { rollWindow } from '../limits/window.ts';
 import type { ChargedBudget, Hold, ScopeBalance, SettleRequest, StoreNotice } from '../stores/store.ts';
 import type { Scopes } from './places.ts';
@@ -7,6 +8,10 @@ import type { Scopes } from './places.ts';
 /** The counters of all scopes, as calls change them. */
 export interface Counting {
   readonly scopes: Scopes;
+  /** Those that calls of the plan take from. Kept for as long as they stand: a plan comes again with most calls. */
+  countersOf(plan: AdmissionPlan): PlanCounters;
+  /** Those that a call took from. */
+  countersOfTakes(takes: readonly Take[]): PlanCounters;
   onClockJump(scopeId: ScopeId, limitId: string): void;
   /** Brings a window up to the present; whoever notices a step of the clock first tells of it. */
   roll(counters: ScopeCounters, limitId: string, nowMs: number): void;
@@ -25,23 +30,44 @@ export function createCounting(scopes: Scopes, notify: (notice: StoreNotice) => 
     if (window !== undefined && rollWindow(window, nowMs)) onClockJump(scopeId, limitId);
   }
 
-  function correctAll(hold: Hold, correction: Correction, nowMs: number): readonly ChargedBudget[] {
+  // By the takes, which a plan shares with the holds under it.
+  const kept = new WeakMap<readonly Take[], PlanCounters>();
+
+  function countersOf({ scopes: planned, takes }: AdmissionPlan): PlanCounters {
+    const known = kept.get(takes);
+    if (known !== undefined && known.scopes.length === planned.length && stand(known)) return known;
+    const found = findCounters(planned, takes, scopes.find);
+    if (!found.scopes.includes(undefined)) kept.set(takes, found);
+    return found;
+  }
+
+  function countersOfTakes(takes: readonly Take[]): PlanCounters {
+    const known = kept.get(takes);
+    return known !== undefined && stand(known) ? known : findCounters(takes, takes, scopes.find);
+  }
+
+  function correctAll({ takes }: Hold, correction: Correction, nowMs: number): readonly ChargedBudget[] {
+    const { owners, windows, budgets } = countersOfTakes(takes);
     let charged = nothingCharged;
-    for (const taken of hold.takes) {
-      const counters = scopes.find(taken.scopeId);
+    for (let position = 0; position < takes.length; position += 1) {
+      const taken = takes[position];
+      const owner = owners[position];
       // A scope that the ledger has lost opens with what the usage record says, this call included.
-      if (counters === undefined) continue;
-      roll(counters, taken.id, nowMs);
-      const budget = correct(counters, taken, correction, nowMs);
+      if (taken === undefined || owner === undefined) continue;
+      const window = windows[position];
+      if (window !== undefined && rollWindow(window, nowMs)) onClockJump(taken.scopeId, taken.id);
+      const budget = correct(owner, taken, correction, nowMs, { window, budget: budgets[position] });
       if (budget === undefined || correction.spentNanoUsd === 0) continue;
       if (charged === nothingCharged) charged = [];
-      charged.push(chargedBudget(counters, budget));
+      charged.push(chargedBudget(owner, budget));
     }
     return charged;
   }
 
   return {
     scopes,
+    countersOf,
+    countersOfTakes,
     onClockJump,
     roll,
     correctAll,

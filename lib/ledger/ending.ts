@@ -20,7 +20,7 @@ export interface EndingOptions {
 }
 
 export function createEnding({ counting, holds, usage, notify }: EndingOptions): Ending {
-  const { scopes, correctAll } = counting;
+  const { countersOfTakes, correctAll } = counting;
 
   function closeCall(hold: OpenHold, call: Call, nowMs: number): void {
     call.state = 'ended';
@@ -29,9 +29,10 @@ export function createEnding({ counting, holds, usage, notify }: EndingOptions):
   }
 
   function endHold(hold: OpenHold, nowMs: number): void {
-    for (const { scopeId, measure } of hold.takes) {
-      const counters = measure === 'concurrency' ? scopes.find(scopeId) : undefined;
-      if (counters !== undefined) counters.openHolds -= 1;
+    const { owners } = countersOfTakes(hold.takes);
+    for (let position = 0; position < owners.length; position += 1) {
+      const owner = hold.takes[position]?.measure === 'concurrency' ? owners[position] : undefined;
+      if (owner !== undefined) owner.openHolds -= 1;
     }
     holds.end(hold, nowMs);
   }

@@ -30,10 +30,12 @@ export interface ScopeCounters {
   readonly windows: Map<string, WindowCounter>;
   openHolds: number;
   budgets: BudgetCounter[];
+  /** Grows whenever a name may lead to another counter than before: whoever keeps counters looks whether it has. */
+  layout: number;
 }
 
 export function createCounters(scopeId: ScopeId, revision: number): ScopeCounters {
-  return { scopeId, revision, closed: false, windows: new Map(), openHolds: 0, budgets: [] };
+  return { scopeId, revision, closed: false, windows: new Map(), openHolds: 0, budgets: [], layout: 0 };
 }
 
 export function findBudget(
@@ -60,6 +62,7 @@ export function windowOf(counters: ScopeCounters, id: string, windowMs: number):
   if (existing !== undefined) return existing;
   const window = createWindow(id, windowMs);
   counters.windows.set(id, window);
+  counters.layout += 1;
   return window;
 }
 
@@ -76,9 +79,16 @@ export function openBudget(
   const existing = findBudget(counters, budgetId, period.periodStartMs);
   if (existing === undefined) pruneBudgets(counters, nowMs, periodRetentionMs);
   const budget = existing ?? addBudget(counters, budgetId, period.periodStartMs, period.periodEndMs);
-  // One that was carried on has the period that it was carried to.
-  if (budget.periodStartMs === period.periodStartMs) budget.periodEndMs = period.periodEndMs;
+  learnPeriod(budget, period);
   return budget;
+}
+
+/** One that was carried on has the period that it was carried to. */
+export function learnPeriod(
+  budget: BudgetCounter,
+  period: { readonly periodStartMs: number; readonly periodEndMs: number | null },
+): void {
+  if (budget.periodStartMs === period.periodStartMs) budget.periodEndMs = period.periodEndMs;
 }
 
 function addBudget(
@@ -89,6 +99,7 @@ function addBudget(
 ): BudgetCounter {
   const budget = { budgetId, periodStartMs, periodEndMs, spentNanoUsd: 0, heldNanoUsd: 0, movedTo: null };
   counters.budgets.push(budget);
+  counters.layout += 1;
   return budget;
 }
 
@@ -104,6 +115,7 @@ export function carryBudget(counters: ScopeCounters, carry: BudgetCarry): void {
     addBudget(counters, budgetId, periodStartMs, periodEndMs);
   // A period that was left for another one and is come back to: what was taken in it is held over there.
   const stand = latest(target);
+  counters.layout += 1;
   target.periodEndMs = periodEndMs;
   if (source === target) return;
   target.movedTo = null;
@@ -137,6 +149,7 @@ export function pruneBudgets(counters: ScopeCounters, nowMs: number, retentionMs
     budget.movedTo = end !== budget && kept.has(end) ? end : null;
   }
   counters.budgets = [...kept];
+  counters.layout += 1;
 }
 
 /** What counts for a call until now, and what shall count for it from now on. */
@@ -154,22 +167,23 @@ export interface Correction {
 /**
  * Replaces what a call took from one limit by what it consumed. Tokens below the estimate go back to the cell in which
  * they were taken, tokens above it count in the current one. Requests stay as they are, and slots belong to the hold.
- * Answers the budget that it changed, if it did.
+ * The counter is found by its name where it is not `known`. Answers the budget that it changed, if it did.
  */
 export function correct(
   counters: ScopeCounters,
   take: Take,
   correction: Correction,
   nowMs: number,
+  known: { readonly window?: WindowCounter | undefined; readonly budget?: BudgetCounter | undefined } = {},
 ): BudgetCounter | undefined {
   if (take.measure === 'tokens') {
-    const window = windowOf(counters, take.id, take.windowMs);
+    const window = known.window ?? windowOf(counters, take.id, take.windowMs);
     rollWindow(window, nowMs);
     const more = correction.tokens - correction.countedTokens;
     if (more > 0) takeFromWindow(window, more);
     else if (more < 0) giveBackToWindow(window, correction.takenAtMs, -more);
   } else if (take.measure === 'budget') {
-    const budget = findBudget(counters, take.id, take.periodStartMs) ?? reopen(counters, take);
+    const budget = known.budget ?? findBudget(counters, take.id, take.periodStartMs) ?? reopen(counters, take);
     if (budget === undefined) return undefined;
     budget.heldNanoUsd -= correction.heldNanoUsd;
     // What a call was charged may have been reset, and is not given back once more.

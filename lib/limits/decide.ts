@@ -1,6 +1,7 @@
-import { findBudget, openBudget, type ScopeCounters, windowOf } from './counters.ts';
+import { learnPeriod, openBudget, windowOf } from './counters.ts';
 import type { AdmissionPlan, Amounts, Clamp, PlannedLimit, ScopeId } from './limit.ts';
-import { rollWindow, takeFromWindow, waitForRoom } from './window.ts';
+import type { PlanCounters } from './plan-counters.ts';
+import { rollWindow, takeFromWindow, type WindowCounter, waitForRoom } from './window.ts';
 
 /** Nothing tells when a slot will be free: a client is asked to come back after a second. */
 const slotRetryMs = 1000;
@@ -40,12 +41,12 @@ export type Decision =
   | { readonly outcome: 'expired' };
 
 /**
- * Decides whether a request fits under every limit of its plan. `counters` stand by position of `plan.scopes`, and only
- * their windows are rolled to `nowMs`; nothing is taken before {@link take}.
+ * Decides whether a request fits under every limit of its plan. Of the counters only the windows are rolled to `nowMs`;
+ * nothing is taken before {@link take}.
  */
 export function decide(
   plan: AdmissionPlan,
-  counters: readonly (ScopeCounters | undefined)[],
+  counters: PlanCounters,
   demand: Demand,
   nowMs: number,
   onClockJump: (scopeId: ScopeId, limitId: string) => void,
@@ -53,10 +54,13 @@ export function decide(
   const fenced = fence(plan, counters, demand, nowMs);
   if (fenced !== undefined) return fenced;
 
-  const remaining = plan.limits.map(
-    (limit, position) =>
-      room(limit, counters[limit.scopeIndex], nowMs, onClockJump) + (demand.credits?.[position] ?? 0),
-  );
+  const { credits } = demand;
+  const remaining = new Array<number>(plan.limits.length);
+  for (let position = 0; position < plan.limits.length; position += 1) {
+    const limit = plan.limits[position];
+    if (limit === undefined) continue;
+    remaining[position] = room(limit, position, counters, nowMs, onClockJump) + (credits?.[position] ?? 0);
+  }
   const outputTokens = demand.clamp === undefined ? null : affordableOutput(plan, demand.clamp, remaining);
   const amounts = outputTokens === null ? demand.amounts : clampedAmounts(demand.clamp as Clamp, outputTokens);
 
@@ -72,7 +76,7 @@ export function decide(
     const amount = amountFor(limit, position, demand.claim, amounts);
     if (amount === 0 && isCount(limit)) continue;
     if (limit.limit > 0 && amount <= (remaining[position] ?? 0)) continue;
-    const waitMs = wait(limit, counters[limit.scopeIndex], amount, demand.credits?.[position] ?? 0, nowMs);
+    const waitMs = wait(limit, counters.windows[position], amount, credits?.[position] ?? 0, nowMs);
     // The longest wait is the truth for the whole request; the first of equals names it.
     if (by === undefined || (retryAfterMs !== null && (waitMs === null || waitMs > retryAfterMs))) {
       by = position;
@@ -86,45 +90,42 @@ export function decide(
 /** Takes the decided amounts from every limit, and leaves in `remaining` what is left after it. */
 export function take(
   plan: AdmissionPlan,
-  counters: readonly (ScopeCounters | undefined)[],
+  counters: PlanCounters,
   claim: Claim,
   amounts: Amounts,
   remaining: number[],
   nowMs: number,
 ): void {
   for (let index = 0; index < plan.scopes.length; index += 1) {
-    const scopeCounters = counters[index];
+    const scope = counters.scopes[index];
     const revision = plan.scopes[index]?.revision ?? 0;
-    if (scopeCounters !== undefined && scopeCounters.revision < revision) scopeCounters.revision = revision;
+    if (scope !== undefined && scope.revision < revision) scope.revision = revision;
   }
   for (let position = 0; position < plan.limits.length; position += 1) {
     const limit = plan.limits[position];
-    const scopeCounters = limit && counters[limit.scopeIndex];
-    if (limit === undefined || scopeCounters === undefined) continue;
+    const owner = counters.owners[position];
+    if (limit === undefined || owner === undefined) continue;
     const amount = amountFor(limit, position, claim, amounts);
     remaining[position] = notNegative((remaining[position] ?? 0) - amount);
     if (limit.measure === 'budget') {
-      openBudget(scopeCounters, limit.id, limit, nowMs).heldNanoUsd += amount;
+      const budget = counters.budgets[position] ?? openBudget(owner, limit.id, limit, nowMs);
+      learnPeriod(budget, limit);
+      budget.heldNanoUsd += amount;
     } else if (limit.measure === 'concurrency') {
-      scopeCounters.openHolds += amount;
+      owner.openHolds += amount;
     } else {
-      const window = windowOf(scopeCounters, limit.id, limit.windowMs);
+      const window = counters.windows[position] ?? windowOf(owner, limit.id, limit.windowMs);
       rollWindow(window, nowMs);
       takeFromWindow(window, amount);
     }
   }
 }
 
-function fence(
-  plan: AdmissionPlan,
-  counters: readonly (ScopeCounters | undefined)[],
-  demand: Demand,
-  nowMs: number,
-): Decision | undefined {
+function fence(plan: AdmissionPlan, counters: PlanCounters, demand: Demand, nowMs: number): Decision | undefined {
   let unseeded: ScopeId[] | undefined;
   for (let index = 0; index < plan.scopes.length; index += 1) {
     const scope = plan.scopes[index];
-    const scopeCounters = counters[index];
+    const scopeCounters = counters.scopes[index];
     if (scope === undefined) continue;
     if (scopeCounters === undefined) {
       if (scope.revision > 0) unseeded = [...(unseeded ?? []), scope.scopeId];
@@ -141,25 +142,26 @@ function fence(
 /** What is left of a limit before the request; negative where it was passed by real cost. */
 function room(
   limit: PlannedLimit,
-  counters: ScopeCounters | undefined,
+  position: number,
+  counters: PlanCounters,
   nowMs: number,
   onClockJump: (scopeId: ScopeId, limitId: string) => void,
 ): number {
   if (limit.limit === null) return Infinity;
-  if ('windowMs' in limit) {
-    const window = counters?.windows.get(limit.id);
-    if (window === undefined) return limit.limit;
-    if (rollWindow(window, nowMs)) onClockJump(limit.scopeId, limit.id);
-    return limit.limit - window.total;
+  if (limit.measure === 'concurrency') return limit.limit - (counters.owners[position]?.openHolds ?? 0);
+  if (limit.measure === 'budget') {
+    const budget = counters.budgets[position];
+    return budget === undefined ? limit.limit : limit.limit - (budget.spentNanoUsd + budget.heldNanoUsd);
   }
-  if (limit.measure === 'concurrency') return limit.limit - (counters?.openHolds ?? 0);
-  const budget = counters === undefined ? undefined : findBudget(counters, limit.id, limit.periodStartMs);
-  return limit.limit - (budget === undefined ? 0 : budget.spentNanoUsd + budget.heldNanoUsd);
+  const window = counters.windows[position];
+  if (window === undefined) return limit.limit;
+  if (rollWindow(window, nowMs)) onClockJump(limit.scopeId, limit.id);
+  return limit.limit - window.total;
 }
 
 function wait(
   limit: PlannedLimit,
-  counters: ScopeCounters | undefined,
+  window: WindowCounter | undefined,
   amount: number,
   credit: number,
   nowMs: number,
@@ -167,7 +169,6 @@ function wait(
   if (limit.limit === null || limit.limit === 0 || amount > limit.limit) return null;
   if (limit.measure === 'concurrency') return slotRetryMs;
   if (limit.measure === 'budget') return limit.periodEndMs === null ? null : limit.periodEndMs - nowMs;
-  const window = counters?.windows.get(limit.id);
   return window === undefined ? 0 : waitForRoom(window, amount - credit, limit.limit, nowMs);
 }
 

@@ -24,7 +24,10 @@ export function createScopes(): MemoryScopes {
     while (closed[0] !== undefined && closed[0].atMs + retentionMs < nowMs) {
       const { scopeId } = closed[0];
       closed.shift();
-      if (scopes.get(scopeId)?.closed) scopes.delete(scopeId);
+      const counters = scopes.get(scopeId);
+      if (!counters?.closed) continue;
+      counters.layout += 1;
+      scopes.delete(scopeId);
     }
   }
 

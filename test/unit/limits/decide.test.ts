@@ -4,6 +4,7 @@ import { type Claim, type Decision, type Demand, decide, take } from '../../../l
 import type { AdmissionPlan, Limits } from '../../../lib/limits/limit.ts';
 import { noLimits } from '../../../lib/limits/limit.ts';
 import { createPlan } from '../../../lib/limits/plan.ts';
+import { findCounters, type PlanCounters } from '../../../lib/limits/plan-counters.ts';
 
 const nowMs = Date.UTC(2026, 0, 15, 12);
 const dayMs = 86_400_000;
@@ -14,16 +15,20 @@ function planFor(limits: Partial<Limits>, revision = 1): AdmissionPlan {
   return createPlan([{ ...scope, revision }], 'gpt-4o', nowMs);
 }
 
+function countersFor({ scopes, takes }: AdmissionPlan, counters: ScopeCounters | undefined): PlanCounters {
+  return findCounters(scopes, takes, () => counters);
+}
+
 function ask(plan: AdmissionPlan, counters: ScopeCounters | undefined, fields: Partial<Demand> = {}): Decision {
   const demand = { claim: opening, amounts: { tokens: 0, costNanoUsd: 0 }, notAfterMs: null, ...fields };
-  return decide(plan, [counters], demand, nowMs, () => assert.fail('the clock did not jump'));
+  return decide(plan, countersFor(plan, counters), demand, nowMs, () => assert.fail('the clock did not jump'));
 }
 
 /** Decides and takes. */
 function admit(plan: AdmissionPlan, counters: ScopeCounters, tokens: number, costNanoUsd: number): void {
   const decision = ask(plan, counters, { amounts: { tokens, costNanoUsd } });
   if (decision.outcome !== 'fits') assert.fail(decision.outcome);
-  take(plan, [counters], opening, decision.amounts, decision.remaining, nowMs);
+  take(plan, countersFor(plan, counters), opening, decision.amounts, decision.remaining, nowMs);
 }
 
 function refusalOf(decision: Decision): readonly [by: unknown, retryAfterMs: number | null] {
