@@ -1,4 +1,5 @@
-import type { IncomingMessage } from 'node:http';
+import { IncomingMessage } from 'node:http';
+import { Http2ServerRequest } from 'node:http2';
 import { showKeySettings } from '../keys/show-key.ts';
 import type { KeySettings } from '../keys/shown-key.ts';
 import type { UsageInput } from '../keys/usage-input.ts';
@@ -43,16 +44,35 @@ export function getLlm(request: IncomingMessage): LlmContext {
   return contextOf(llm);
 }
 
-/** Puts the context at `req.llm`, where it is made when it is first read: that takes longer than all before it. */
+const extended = new WeakSet<object>();
+
+/**
+ * Puts the context at `req.llm`: on the prototype of Express's requests, where Express has its own `req.ip`, since a
+ * property of each request takes longer than finding its key. Where no middleware has seen a request, it is undefined.
+ */
 export function exposeContext(request: IncomingMessage): void {
-  Object.defineProperty(request, 'llm', contextProperty);
+  const shared = sharedPrototypeOf(request);
+  if (extended.has(shared)) return;
+  extended.add(shared);
+  // The other copy of the package may have been here.
+  if (!Object.hasOwn(shared, 'llm')) Object.defineProperty(shared, 'llm', contextProperty);
+}
+
+/** What all requests of one copy of Express have in common; the request itself, where it is none of Express's. */
+function sharedPrototypeOf(request: IncomingMessage): object {
+  let shared: object = request;
+  for (let next = Object.getPrototypeOf(shared); next !== null; next = Object.getPrototypeOf(shared)) {
+    if (next === IncomingMessage.prototype || next === Http2ServerRequest.prototype) break;
+    shared = next;
+  }
+  return shared;
 }
 
 const contextProperty: PropertyDescriptor & ThisType<IncomingMessage> = {
   configurable: true,
-  enumerable: true,
   get() {
-    return getLlm(this);
+    const llm = findLlmRequest(this);
+    return llm && contextOf(llm);
   },
   set(value: unknown) {
     Object.defineProperty(this, 'llm', { configurable: true, enumerable: true, writable: true, value });

@@ -122,7 +122,13 @@ function cost(prices: readonly ModelPrice[], estimate: TokenUsage, { tokens }: E
 }
 
 function dearest(prices: readonly ModelPrice[], usage: TokenUsage): number {
-  return Math.max(0, ...prices.map((price) => price.costNanoUsd(usage)));
+  return largestOf(prices, (price) => price.costNanoUsd(usage));
+}
+
+function largestOf(prices: readonly ModelPrice[], amountOf: (price: ModelPrice) => number): number {
+  let largest = 0;
+  for (const price of prices) largest = Math.max(largest, amountOf(price));
+  return largest;
 }
 
 /** The configured cap, where the body can carry it. */
@@ -133,7 +139,7 @@ function writableCap({ service, route, body }: DemandedCall): number | null {
 }
 
 function longestOutput(prices: readonly ModelPrice[]): number {
-  const longest = Math.max(0, ...prices.map(({ maxOutputTokens }) => maxOutputTokens ?? longestOutputTokens));
+  const longest = largestOf(prices, ({ maxOutputTokens }) => maxOutputTokens ?? longestOutputTokens);
   return longest === 0 ? longestOutputTokens : Math.min(longest, longestOutputTokens);
 }
 
@@ -141,7 +147,7 @@ function clampOf(prices: readonly ModelPrice[], estimate: TokenUsage, minOutputT
   return {
     inputTokens: estimate.inputTokens,
     inputCostNanoUsd: dearest(prices, { ...estimate, outputTokens: 0 }),
-    outputPicoUsdPerToken: Math.max(0, ...prices.map((price) => price.outputPicoUsdPerToken)),
+    outputPicoUsdPerToken: largestOf(prices, (price) => price.outputPicoUsdPerToken),
     minOutputTokens,
     maxOutputTokens: estimate.outputTokens,
   };

@@ -4,6 +4,7 @@ import type { Internals } from '../keys/internals.ts';
 import type { UsageInput } from '../keys/usage-input.ts';
 import type { TokenUsage } from '../usage/usage.ts';
 import type { HeldCall } from './held-call.ts';
+import type { Leaving } from './leaving.ts';
 import type { DescribedRoute } from './route.ts';
 
 /** Whether a request presented a key that is good, none where none is needed, or was not to be looked at. */
@@ -48,21 +49,26 @@ export interface LlmRequest {
   maxOutageMs: number | undefined;
   /** What the call was charged for, once it is known. */
   usage: TokenUsage | undefined;
-  /** Aborted when the client leaves before the response is complete. */
-  readonly leaving: AbortController;
+  readonly leaving: Leaving;
   /** Names of the middlewares that have acted on the request. */
-  readonly acted: Set<string>;
+  readonly acted: string[];
 }
 
-// Registered, so that middlewares of the ESM and of the CommonJS copy of the package work on one request.
-const llmRequest = Symbol.for('express-llm-keys.request');
+const registered = Symbol.for('express-llm-keys.requests');
 
-type Carrier = IncomingMessage & { [llmRequest]?: LlmRequest };
+/** One for both copies of the package (ESM and CommonJS), so that the middlewares of both work on one request. */
+const requests = (() => {
+  const globals = globalThis as { [registered]?: WeakMap<IncomingMessage, LlmRequest> };
+  globals[registered] ??= new WeakMap();
+  return globals[registered];
+})();
 
 export function findLlmRequest(request: IncomingMessage): LlmRequest | undefined {
-  return (request as Carrier)[llmRequest];
+  return requests.get(request);
 }
 
+// Not on the request itself: Express changes the prototype of each one, and what is then written to it gets a hidden class
+// of its own every time, which takes ten times as long.
 export function attachLlmRequest(request: IncomingMessage, llm: LlmRequest): void {
-  (request as Carrier)[llmRequest] = llm;
+  requests.set(request, llm);
 }

@@ -47,7 +47,7 @@ export async function fetchMetered(
   input: string | URL | Request,
   init: RequestInit | undefined,
 ): Promise<Response> {
-  const isExempt = llm.state !== 'authenticated' || (llm.call === undefined && llm.acted.has('rateLimit'));
+  const isExempt = llm.state !== 'authenticated' || (llm.call === undefined && llm.acted.includes('rateLimit'));
   if (isExempt) return fetch(input, init);
   const request = await readUpstreamRequest(input, init);
   const route = routeOf(llm, request);

@@ -94,6 +94,12 @@ export function meterResponse(res: Response, options: MeteredResponseOptions): v
       copy?.add(chunk);
       return opened().write(chunk);
     },
+    readWhole(body) {
+      // Without a copy it is parsed once.
+      if (copy !== undefined || !opened().readWhole(body)) return false;
+      end(true);
+      return true;
+    },
     end() {
       const kept = opened().end();
       end(true);

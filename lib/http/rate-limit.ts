@@ -80,11 +80,11 @@ export function rateLimit(options: RateLimitOptions = {}): RequestHandler {
     const { route, credential } = llm;
     if (llm.state !== 'authenticated' || credential === undefined) return runInRequest(llm, next);
     if (route === undefined) throw wrongOrder('rateLimit', 'requireModelAccess');
-    if (llm.acted.has('rateLimit')) {
+    if (llm.acted.includes('rateLimit')) {
       warnOnce(llm.service.options.logger, 'rateLimit is mounted twice on one route; it acts once');
       return next();
     }
-    llm.acted.add('rateLimit');
+    llm.acted.push('rateLimit');
     if (settings.skip(req)) return runInRequest(llm, next);
 
     const { budgetStatus, failWithError, maxOutageMs } = settings;

@@ -51,12 +51,12 @@ export function recordUsage(options: RecordUsageOptions = {}): RequestHandler {
     if (llm.route === undefined) return next(wrongOrder('recordUsage', 'requireModelAccess'));
     // What rateLimit has skipped is held against nothing, so there is nothing to charge.
     if (llm.call === undefined)
-      return next(llm.acted.has('rateLimit') ? undefined : wrongOrder('recordUsage', 'rateLimit'));
-    if (llm.acted.has('recordUsage')) {
+      return next(llm.acted.includes('rateLimit') ? undefined : wrongOrder('recordUsage', 'rateLimit'));
+    if (llm.acted.includes('recordUsage')) {
       warnOnce(llm.service.options.logger, 'recordUsage is mounted twice on one route; it acts once');
       return next();
     }
-    llm.acted.add('recordUsage');
+    llm.acted.push('recordUsage');
     llm.call.isMetered = true;
     const { call, route } = llm;
     llm.upstream = { enforceModels, injectUsage, drainMs };

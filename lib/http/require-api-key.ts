@@ -6,6 +6,7 @@ import { whenAnswered } from '../stores/answered.ts';
 import { asyncHandler } from './async-handler.ts';
 import { exposeContext } from './context.ts';
 import { type CredentialSource, readCredential, removeCredential } from './credentials.ts';
+import { Leaving } from './leaving.ts';
 import { attachLlmRequest, type Credential, findLlmRequest, type LlmState } from './llm-request.ts';
 import { checkMiddlewareOptions, warnOnce } from './mounting.ts';
 import type { Refusal } from './refusal.ts';
@@ -124,7 +125,7 @@ function attach(
   state: LlmState,
   credential: Credential | undefined,
 ): void {
-  const leaving = new AbortController();
+  const leaving = new Leaving();
   const llm = {
     state,
     requestId,
@@ -139,12 +140,12 @@ function attach(
     maxOutageMs: undefined,
     usage: undefined,
     leaving,
-    acted: new Set<string>(),
+    acted: [],
   };
   attachLlmRequest(req, llm);
   exposeContext(req);
   whenClosed(res, () => {
-    if (!res.writableFinished) leaving.abort();
+    if (!res.writableFinished) leaving.leave();
   });
 }
 

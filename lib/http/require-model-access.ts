@@ -101,11 +101,11 @@ export function requireModelAccess(options: RequireModelAccessOptions = {}): Req
     const llm = findLlmRequest(req);
     if (llm === undefined) throw wrongOrder('requireModelAccess', 'requireApiKey');
     if (llm.state !== 'authenticated') return next();
-    if (llm.acted.has('requireModelAccess')) {
+    if (llm.acted.includes('requireModelAccess')) {
       warnOnce(llm.service.options.logger, 'requireModelAccess is mounted twice on one route; it acts once');
       return next();
     }
-    llm.acted.add('requireModelAccess');
+    llm.acted.push('requireModelAccess');
     const goOn = (givenModel: string | undefined) => {
       const outcome = judge(llm, describe(req, givenModel), req.method);
       if ('refusal' in outcome) {

@@ -6,6 +6,8 @@ export interface BodyWatcher {
   write(chunk: Buffer): Buffer;
   /** The body is complete; the bytes that were kept back. */
   end(): Buffer;
+  /** The whole body, given in one piece: `true` passes it on as it is, `false` asks for it by `write` and `end`. */
+  readWhole(body: Buffer | string): boolean;
 }
 
 type Callback = (error?: Error | null) => void;
@@ -17,17 +19,17 @@ type Callback = (error?: Error | null) => void;
 export function watchBody(response: ServerResponse, watcher: BodyWatcher): void {
   const write = response.write as (chunk: Buffer, callback?: Callback) => boolean;
   const end = response.end as (callback?: Callback) => ServerResponse;
+  let hasBegun = false;
   let ended = false;
-  let hasSentHead = false;
 
   response.write = function watchedWrite(this: ServerResponse, chunk: unknown, ...rest: unknown[]) {
     const { encoding, callback } = argumentsOf(rest);
     const bytes = ended ? undefined : bytesOf(chunk, encoding);
     // The response itself says what is wrong with a chunk that is neither bytes nor text, or comes after the end.
     if (bytes === undefined || bytes.length === 0) return write.call(this, chunk as Buffer, callback);
+    const isFirst = !hasBegun;
+    hasBegun = true;
     const passed = watcher.write(bytes);
-    const isFirst = !hasSentHead;
-    hasSentHead = true;
     if (passed === bytes) return write.apply(this, [chunk as Buffer, ...rest] as [Buffer, Callback?]);
     if (passed.length > 0) return write.call(this, passed, callback);
     // Nothing to send yet but the head: the handler goes on as if it had been sent.
@@ -37,6 +39,11 @@ export function watchBody(response: ServerResponse, watcher: BodyWatcher): void 
   } as ServerResponse['write'];
 
   response.end = function watchedEnd(this: ServerResponse, ...given: unknown[]) {
+    const [body, bodyEncoding] = given;
+    if (!hasBegun && !ended && isWhole(body, bodyEncoding) && watcher.readWhole(body)) {
+      ended = true;
+      return end.apply(this, given as [Callback?]);
+    }
     const [chunk, ...rest] = typeof given[0] === 'function' ? [undefined, ...given] : given;
     const { encoding, callback } = argumentsOf(rest);
     const bytes = chunk === undefined || chunk === null ? noBytes : bytesOf(chunk, encoding);
@@ -52,6 +59,12 @@ export function watchBody(response: ServerResponse, watcher: BodyWatcher): void 
       ? end.call(this, callback)
       : (end as unknown as (chunk: Buffer, callback?: Callback) => ServerResponse).call(this, last, callback);
   } as ServerResponse['end'];
+}
+
+/** What `res.json` and `res.send` give to `end`: all of the body at once. */
+function isWhole(chunk: unknown, encoding: unknown): chunk is Buffer | string {
+  if (typeof chunk === 'string') return chunk !== '' && (encoding === undefined || encoding === 'utf8');
+  return Buffer.isBuffer(chunk) && chunk.length > 0;
 }
 
 function argumentsOf(rest: unknown[]): { encoding: BufferEncoding | undefined; callback: Callback | undefined } {

@@ -1,10 +1,7 @@
 import type { ServerResponse } from 'node:http';
 
-const closings = Symbol('express-llm-keys.closings');
-
-interface ClosingResponse extends ServerResponse {
-  [closings]?: (() => void)[];
-}
+/** In a map of their own: see `llm-request.ts`. */
+const closings = new WeakMap<ServerResponse, (() => void)[]>();
 
 /**
  * Runs an act when the response is closed, complete or not; at once, if it is. Acts run in the order in which they were
@@ -15,15 +12,15 @@ export function whenClosed(response: ServerResponse, act: () => void): void {
     act();
     return;
   }
-  const closing = response as ClosingResponse;
-  const waiting = closing[closings];
+  const waiting = closings.get(response);
   if (waiting !== undefined) {
     waiting.push(act);
     return;
   }
-  const acts = [act];
-  closing[closings] = acts;
-  response.once('close', () => {
-    for (const closed of acts) closed();
-  });
+  closings.set(response, [act]);
+  response.once('close', runClosings);
+}
+
+function runClosings(this: ServerResponse): void {
+  for (const act of closings.get(this) ?? []) act();
 }

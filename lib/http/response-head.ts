@@ -3,25 +3,21 @@ import type { OutgoingHttpHeaders, ServerResponse } from 'node:http';
 /** What a response's headers are changed by, just before they are sent. */
 export type HeadChange = (response: ServerResponse) => void;
 
-const changes = Symbol('express-llm-keys.head-changes');
-
-interface ChangedResponse extends ServerResponse {
-  [changes]?: HeadChange[];
-}
+/** In a map of their own: see `llm-request.ts`. */
+const changes = new WeakMap<ServerResponse, HeadChange[]>();
 
 /**
  * Runs a change when the head is about to be sent, after the handler has set its own headers, also those that it gives
  * to `writeHead` itself. Changes run in the order in which they were asked for.
  */
 export function beforeHead(response: ServerResponse, change: HeadChange): void {
-  const changed = response as ChangedResponse;
-  const waiting = changed[changes];
+  const waiting = changes.get(response);
   if (waiting !== undefined) {
     waiting.push(change);
     return;
   }
   const queue = [change];
-  changed[changes] = queue;
+  changes.set(response, queue);
   const writeHead = response.writeHead as (status: number, message?: string) => ServerResponse;
   response.writeHead = function changedHead(this: ServerResponse, status: number, ...rest: unknown[]) {
     const message = typeof rest[0] === 'string' ? rest[0] : undefined;

@@ -34,7 +34,7 @@ export function standingsTeller(chosen: readonly HeaderFamily[] | undefined): Te
     const headers = rateLimitHeaders(families, rateLimitStandings(standings, nowMs), nowMs);
     beforeHead(res, () => {
       for (const name of res.getHeaderNames()) if (isUpstreamStanding(name)) res.removeHeader(name);
-      for (const [name, value] of Object.entries(headers)) res.setHeader(name, value);
+      for (const name in headers) res.setHeader(name, headers[name] ?? '');
       expose(res);
     });
   };
@@ -46,7 +46,7 @@ function familiesToTell(families: readonly HeaderFamily[]) {
 
 /** Such headers of an upstream describe the operator's key there, not this one. */
 function isUpstreamStanding(name: string): boolean {
-  return ofProviders.test(name) || ownNames.has(name);
+  return name.includes('ratelimit') && (ofProviders.test(name) || ownNames.has(name));
 }
 
 // OpenAI's have a part for what is limited, such as `-project-tokens`; those of other rate limiters have none.

@@ -82,20 +82,26 @@ function promptCount(prompt: unknown): number {
 function largestCap(body: JsonObject, capFields: readonly string[] = knownCapFields): number | null {
   const config = generationConfig(body);
   let largest = 0;
-  for (const cap of capFields.flatMap((field) => (field === 'maxOutputTokens' ? ofGemini(config) : [body[field]]))) {
-    if (cap === undefined || cap === null) continue;
-    const tokens = count(cap) ?? 0;
-    // What one provider refuses another may read as no cap at all.
-    if (tokens === 0) return null;
-    largest = Math.max(largest, tokens);
+  for (const field of capFields) {
+    const cap = field === 'maxOutputTokens' ? largestOfGemini(config) : capOf(body[field]);
+    if (cap === null) return null;
+    largest = Math.max(largest, cap);
   }
   return largest === 0 ? null : Math.max(largest, thinkingBudget(body, config));
 }
 
+/** 0: there is none. `null`: nobody knows, since what one provider refuses another may read as no cap at all. */
+function capOf(value: unknown): number | null {
+  if (value === undefined || value === null) return 0;
+  return count(value) || null;
+}
+
 const knownCapFields = ['max_tokens', 'max_completion_tokens', 'max_output_tokens', 'maxOutputTokens'];
 
-function ofGemini(config: JsonObject): readonly unknown[] {
-  return [config.maxOutputTokens, config.max_output_tokens];
+function largestOfGemini(config: JsonObject): number | null {
+  const cap = capOf(config.maxOutputTokens);
+  const other = capOf(config.max_output_tokens);
+  return cap === null || other === null ? null : Math.max(cap, other);
 }
 
 /** Thinking is part of the output, and some providers let it go beyond the cap. 0 and -1 are no amounts. */

@@ -12,24 +12,6 @@ const maxBodyBytes = 8 * 1024 * 1024;
 export function bodyPassage(reader: UsageReader, reading: Reading): Passage {
   let body: ByteBuffer | undefined = new ByteBuffer();
 
-  function readText(text: string): void {
-    const value = parseJson(text);
-    if (isObject(value)) {
-      reading.complete = true;
-      reader.readBody(value);
-    } else if (Array.isArray(value)) {
-      reading.complete = true;
-      readEvents(value);
-    } else {
-      reading.problem ??= 'not_json';
-      readEvents(completeElements(text));
-    }
-  }
-
-  function readEvents(events: readonly unknown[]): void {
-    for (const event of events) if (isObject(event)) reader.readEvent(event, '');
-  }
-
   return {
     write(bytes) {
       if (body === undefined) return bytes;
@@ -42,9 +24,33 @@ export function bodyPassage(reader: UsageReader, reading: Reading): Passage {
       return bytes;
     },
     end() {
-      if (body !== undefined) readText(body.take().toString('utf8'));
+      if (body !== undefined) readBody(body.take().toString('utf8'), reader, reading);
       body = undefined;
       return noBytes;
     },
   };
+}
+
+/** Reads a JSON body that is there in one piece. */
+export function readWholeBody(body: Buffer | string, reader: UsageReader, reading: Reading): void {
+  if (body.length > maxBodyBytes) reading.problem = 'too_large';
+  else readBody(body.toString(), reader, reading);
+}
+
+function readBody(text: string, reader: UsageReader, reading: Reading): void {
+  const value = parseJson(text);
+  if (isObject(value)) {
+    reading.complete = true;
+    reader.readBody(value);
+  } else if (Array.isArray(value)) {
+    reading.complete = true;
+    readEvents(value, reader);
+  } else {
+    reading.problem ??= 'not_json';
+    readEvents(completeElements(text), reader);
+  }
+}
+
+function readEvents(events: readonly unknown[], reader: UsageReader): void {
+  for (const event of events) if (isObject(event)) reader.readEvent(event, '');
 }

@@ -1,4 +1,4 @@
-import { bodyPassage } from './body-passage.ts';
+import { bodyPassage, readWholeBody } from './body-passage.ts';
 import { eventStreamFilter, eventStreamPassage } from './event-stream-passage.ts';
 import type { UsageReader } from './formats/format.ts';
 import type { JsonObject } from './formats/json.ts';
@@ -35,6 +35,11 @@ export function contentPassage(
       return passage.write(bytes);
     },
     end: () => passage?.end() ?? noBytes,
+    readWhole(body) {
+      if (contentType === undefined || contentKind(contentType, noBytes) !== 'json') return false;
+      readWholeBody(body, reader, reading);
+      return true;
+    },
   };
 }
 

@@ -30,6 +30,11 @@ export interface Meter {
   write(chunk: Buffer): Buffer;
   /** Ends the body, whole or broken off, and answers the bytes still kept back. Later calls do nothing. */
   end(): Buffer;
+  /**
+   * Takes a body that comes in one piece, where it can be read so: that saves the copy. It goes on as it is. `false`: it
+   * is not taken, and to be given by `write` and `end`.
+   */
+  readWhole(body: Buffer | string): boolean;
   /** What the response told: at once, but where a decoder is still at work. Ends the body, if that has not happened. */
   result(): MeterResult | Promise<MeterResult>;
 }
@@ -58,22 +63,33 @@ export function createMeter(options: MeterOptions): Meter {
   const reading = new Reading();
   const reader = usageReader(options.format, reading);
   const passage = reader === null ? unreadPassage(reading, 'unmetered') : openPassage(options, reader, reading);
+  let hasBegun = false;
   let hasEnded = false;
   let heldBack = noBytes;
 
   function finish(): void {
     if (hasEnded) return;
+    hasBegun = true;
     hasEnded = true;
     heldBack = passage.end();
   }
 
   return {
-    write: (chunk) => (hasEnded ? chunk : passage.write(chunk)),
+    write(chunk) {
+      hasBegun = true;
+      return hasEnded ? chunk : passage.write(chunk);
+    },
     end() {
       finish();
       const bytes = heldBack;
       heldBack = noBytes;
       return bytes;
+    },
+    readWhole(body) {
+      if (hasBegun || passage.readWhole?.(body) !== true) return false;
+      hasBegun = true;
+      hasEnded = true;
+      return true;
     },
     result() {
       finish();

@@ -4,6 +4,8 @@ export interface Passage {
   write(bytes: Buffer): Buffer;
   /** Answers the bytes that were kept back. */
   end(): Buffer;
+  /** Takes a body that is there in one piece and goes on as it is. `false`: give it by `write` and `end`. */
+  readWhole?(body: Buffer | string): boolean;
   /** Resolves when reading has ended, where it goes on after `end`. */
   readonly closed?: Promise<void>;
 }

@@ -274,7 +274,7 @@ onEachExpress('rateLimit', (createApp) => {
 
     it('are of the families that the option names', async () => {
       const { post } = await setUp({ rpmLimit: 2 }, answerChat, { limit: { headers: ['ietf'] } });
-      const { headers } = await post();
+      const { headers } = await post(question, undefined, { origin: 'https://app.test' });
       assert.deepEqual(limitHeaders(headers), {
         'ratelimit-policy': '"requests";q=2;w=60',
         ratelimit: '"requests";r=1;t=61',
@@ -284,7 +284,8 @@ onEachExpress('rateLimit', (createApp) => {
 
     it('are all told to browsers', async () => {
       const { post } = await setUp({ rpmLimit: 1 });
-      for (const { headers } of [await post(), await post()]) {
+      const ask = () => post(question, undefined, { origin: 'https://app.test' });
+      for (const { headers } of [await ask(), await ask()]) {
         const exposed = headers['access-control-expose-headers']?.toLowerCase().split(', ') ?? [];
         const ours = Object.keys(headers).filter((name) =>
           /^(x-ratelimit-|x-request-id|request-id|retry-after)/.test(name),
@@ -294,6 +295,15 @@ onEachExpress('rateLimit', (createApp) => {
           [],
         );
       }
+    });
+
+    it('are exposed to nobody but browsers', async () => {
+      const { post } = await setUp({ rpmLimit: 2 });
+      const { headers } = await post();
+      assert.deepEqual(
+        [headers['x-ratelimit-limit-requests'], headers['access-control-expose-headers']],
+        ['2', undefined],
+      );
     });
 
     it('come with refusals too, and never go below 0', async () => {
@@ -343,7 +353,8 @@ onEachExpress('rateLimit', (createApp) => {
           pass(res);
           res.end('{}');
         });
-        const { headers, status } = await post(question, undefined, { 'x-request-id': 'mine' });
+        const asking = { 'x-request-id': 'mine', origin: 'https://app.test' };
+        const { headers, status } = await post(question, undefined, asking);
         assert.equal(status, 200);
         assert.deepEqual(limitHeaders(headers), {
           'x-ratelimit-limit-requests': '2',

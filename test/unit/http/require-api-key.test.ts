@@ -359,7 +359,7 @@ onEachExpress('requireApiKey', (createApp) => {
           next();
         })
         .use(app);
-      const { headers } = await request(exposing).get('/');
+      const { headers } = await request(exposing).get('/').set('origin', 'https://app.test');
       assert.equal(
         headers['access-control-expose-headers'],
         'X-Own, x-request-id, request-id, Retry-After, retry-after-ms, x-should-retry',
