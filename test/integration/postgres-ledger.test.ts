@@ -18,6 +18,7 @@ import { seededRandom } from '../../lib/testing/store-suite/random.ts';
 import { standingOf } from '../../lib/testing/store-suite/standing.ts';
 import type { Session } from '../../lib/testing/store-suite/store-case.ts';
 import { createTestClock, minuteMs, secondMs, type TestClock } from '../../lib/testing/store-suite/test-clock.ts';
+import { eventually } from '../support/eventually.ts';
 import { createPostgresSchema, type PostgresSchema } from '../support/services/postgres-schema.ts';
 import { postgresServer } from '../support/services/postgres-server.ts';
 
@@ -114,6 +115,48 @@ describe('the ledger of postgresStore', () => {
     const verdict = await retried(() => caller.admit());
     assert.equal(verdict.outcome, 'admitted');
     assert.match((await ended).message, /idle-in-transaction/);
+  });
+
+  it('serves other scopes while somebody keeps one locked', async () => {
+    const session = openPostgres();
+    const caller = await createKnownCaller(session, keyWith(), limited('team:red'));
+    const other = await createKnownCaller(session, limited('key:other'));
+    const locker = new pg.Client({ connectionString: (await postgresServer()).url });
+    await locker.connect();
+    await locker.query('begin');
+    await locker.query(`select from "${tables.schema}".scopes where id = $1 for no key update`, [keyScope]);
+    const order: string[] = [];
+    const waiting = concurrently(3, () => caller.admit()).then(() => order.push('the locked one'));
+    await untilLockIsWaitedFor(tables);
+    const verdicts = await concurrently(3, () => other.admit());
+    order.push('the others');
+    await locker.query('commit');
+    await waiting;
+    await locker.end();
+    assert.deepEqual(order, ['the others', 'the locked one']);
+    assert.deepEqual(
+      verdicts.map(({ outcome }) => outcome),
+      ['admitted', 'admitted', 'admitted'],
+    );
+  });
+
+  it('answers a repeated admission as before, in whichever process, and whether or not it would fit again', async () => {
+    const sessions = [openPostgres(), openPostgres()] as const;
+    const key = keyWith({ maxParallelRequests: 2 });
+    await createKnownCaller(sessions[0], key);
+    const [one, two] = [createCaller(sessions[0], key), createCaller(sessions[1], key)];
+    const wish = { holdId: randomUUID(), costUsd: 1 };
+    const first = await one.admit(wish);
+    assert.equal(first.outcome, 'admitted');
+    assert.deepEqual(await two.admit(wish), first);
+    await one.hold();
+    assert.deepEqual((await one.admit()).outcome, 'refused');
+    assert.deepEqual(await concurrently(2, () => two.admit(wish)), [first, first]);
+    assert.deepEqual((await two.admit({ ...wish, costUsd: 2 })).outcome, 'id_conflict');
+    if (first.outcome === 'admitted') await two.settle(first.hold, { costUsd: 1 });
+    assert.deepEqual((await one.admit(wish)).outcome, 'hold_ended');
+    const standing = await standingOf(sessions[0].store, keyScope);
+    assert.deepEqual(standing, { openHolds: 1, windows: {}, budgets: { main: { spent: 1, held: 0 } } });
   });
 
   it('denies a scope whose row was edited into nonsense, tells so, and serves the others', async () => {
@@ -241,6 +284,16 @@ function randomAct(below: (limit: number) => number, hold: Hold | undefined): Ra
 
 async function retried<T>(ask: () => Promise<T>): Promise<T> {
   return ask().catch(ask);
+}
+
+async function untilLockIsWaitedFor(tables: PostgresSchema): Promise<void> {
+  await eventually(async () => {
+    const waiting = await tables.run(
+      `select from pg_stat_activity where wait_event_type = 'Lock' and position(? in query) > 0`,
+      [`"${tables.schema}".scopes`],
+    );
+    return waiting.length > 0;
+  }, 'That a lock is waited for');
 }
 
 async function deadlocks(tables: PostgresSchema): Promise<number> {

@@ -53,6 +53,8 @@ export function createLoadedLedger(
 export interface Act<T> {
   readonly scopeIds: readonly ScopeId[];
   readonly holdIds: readonly string[];
+  /** The hold that it opens: nearly always nobody knows it yet, so its row is looked for when it may be there only. */
+  readonly opens?: string | undefined;
   /** Of an act that is applied once for its id. */
   readonly appliedId?: string | undefined;
   run(ledger: LoadedLedger, nowMs: number): T;
@@ -65,7 +67,8 @@ export interface Act<T> {
 export function admitAct(request: AdmitRequest): Act<AdmitVerdict> {
   return {
     scopeIds: scopesOfPlan(request.plan),
-    holdIds: [request.holdId],
+    holdIds: [],
+    opens: request.holdId,
     run(ledger, nowMs) {
       ledger.endExpired(nowMs, Infinity);
       return ledger.admit(request, nowMs);

@@ -2,10 +2,19 @@ import type { Client, QueryResult } from 'pg';
 import type { ScopeId } from '../../limits/limit.ts';
 import type { Clock, StoreNotice } from '../store.ts';
 import { type Act, createLoadedLedger } from './acts.ts';
-import { begin, type PostgresConnection, queryOf } from './connection.ts';
+import { begin, codeOf, type PostgresConnection, queryOf, uniqueViolation } from './connection.ts';
 import { integer, list, text, textOrNull } from './literals.ts';
+import { clockMsSql } from './now.ts';
 import { usageStatements } from './usage-lines.ts';
-import { type Changes, createWorkingSet, type HoldRow, type ScopeRow } from './working-set.ts';
+import {
+  type Changes,
+  createWorkingSet,
+  type HoldRow,
+  type LoadedRows,
+  type ScopeRow,
+  type WorkingSet,
+  type WrittenHold,
+} from './working-set.ts';
 
 const dayMs = 86_400_000;
 
@@ -21,45 +30,29 @@ export type RunBatch = (acts: readonly Act<unknown>[]) => Promise<readonly unkno
 
 /**
  * Carries out acts one after the other in one transaction of two messages: the first locks the rows that they need and
- * reads them, scopes in the order of their ids and then holds; the second writes what has changed and commits.
+ * reads them, scopes in the order of their ids and then holds; the second writes what has changed and commits. Where they
+ * turn out to need further rows, they are undone and begin again with these.
  */
 export function createRunBatch({ connection, clock, notify, onCorrupt }: BatchOptions): RunBatch {
   const { schema, lend } = connection;
 
-  async function attempt(client: Client, acts: readonly Act<unknown>[], scopeIds: Set<ScopeId>) {
-    const holdIds = new Set(acts.flatMap((act) => act.holdIds));
-    const appliedIds = acts.flatMap(({ appliedId }) => appliedId ?? []);
-    const [scopes, holds, appliedRows, time] = await send(client, [
-      begin,
-      // A list that is empty reads nothing, and says so at no cost.
-      `select id, state from ${schema}.scopes where ${isAmong(scopeIds)} order by id for no key update`,
-      `select id, number, has_ended, until_ms, body from ${schema}.holds where ${isAmong(holdIds)} order by id for update`,
-      `select id from ${schema}.applied_acts where ${isAmong(appliedIds)}`,
-      // A statement of its own: the time when the locks were got, not when they were asked for.
-      'select floor(extract(epoch from clock_timestamp()) * 1000) as now_ms',
-    ]);
-    const rows = { scopes: rowsOf<ScopeRow>(scopes), holds: rowsOf<HoldRow>(holds) };
-    const set = createWorkingSet(rows, onCorrupt);
-    const missing = [...set.scopesOfHolds()].filter((scopeId) => !scopeIds.has(scopeId));
-    if (missing.length > 0) {
-      for (const scopeId of missing) scopeIds.add(scopeId);
-      await client.query('rollback');
-      return undefined;
-    }
+  async function attempt(client: Client, acts: readonly Act<unknown>[], needed: NeededRows): Promise<Done | undefined> {
+    const locked = await lockRows(client, schema, needed);
+    const set = createWorkingSet(locked, onCorrupt);
+    if (addsAny(needed.scopeIds, set.scopesOfHolds())) return rollBack(client, undefined);
 
-    const nowMs = clock()?.() ?? Number(rowsOf<{ now_ms: string }>(time)[0]?.now_ms);
+    const nowMs = clock()?.() ?? locked.nowMs;
     const notices: StoreNotice[] = [];
-    const wasApplied = new Set(rowsOf<{ id: string }>(appliedRows).map(({ id }) => id));
-    const applied = new Set(wasApplied);
+    const applied = new Set(locked.applied);
     const ledger = createLoadedLedger(set, applied, (notice) => notices.push(notice));
     const results = acts.map((act) => act.run(ledger, nowMs));
-    const changes = set.changes();
-    const newlyApplied = [...applied].filter((id) => !wasApplied.has(id));
-    if (isUnchanged(changes) && newlyApplied.length === 0 && notices.length === 0) {
-      await client.query('rollback');
-      return { results, notices, drawn: noneDrawn };
-    }
+    if (addsAny(needed.holdIds, await findUnseen(client, acts, set))) return rollBack(client, undefined);
 
+    const changes = set.changes();
+    const newlyApplied = [...applied].filter((id) => !locked.applied.has(id));
+    if (changesNothing(changes) && newlyApplied.length === 0 && notices.length === 0) {
+      return rollBack(client, { results, notices, drawn: noneDrawn });
+    }
     for (const [index, act] of acts.entries()) await act.alongside?.(results[index], queryOf(client));
     const [drawn] = await send(client, [
       ...nonceStatements(schema, changes, nowMs),
@@ -70,23 +63,108 @@ export function createRunBatch({ connection, clock, notify, onCorrupt }: BatchOp
     return { results, notices, drawn: changes.nonces.size === 0 ? noneDrawn : drawnOf(drawn) };
   }
 
-  return async (acts) => {
-    const scopeIds = new Set(acts.flatMap((act) => act.scopeIds));
-    const { results, notices, drawn } = await lend(async (client) => {
+  /** Holds that were to be opened, were not, and are there: they have a verdict already. */
+  async function findUnseen(
+    client: Client,
+    acts: readonly Act<unknown>[],
+    set: WorkingSet,
+  ): Promise<readonly string[]> {
+    const unopened = acts.flatMap(({ opens }) => (opens === undefined || set.isKnown(opens) ? [] : [opens]));
+    if (unopened.length === 0) return [];
+    const [found] = await send(client, [`select id from ${schema}.holds where ${isAmong(unopened)}`]);
+    return rowsOf<{ id: string }>(found).map(({ id }) => id);
+  }
+
+  async function carryOut(client: Client, acts: readonly Act<unknown>[]): Promise<Done> {
+    const needed = {
+      scopeIds: new Set(acts.flatMap(({ scopeIds }) => scopeIds)),
+      holdIds: new Set(acts.flatMap(({ holdIds }) => holdIds)),
+      appliedIds: new Set(acts.flatMap(({ appliedId }) => appliedId ?? [])),
+    };
+    for (;;) {
       try {
-        for (;;) {
-          const done = await attempt(client, acts, scopeIds);
-          if (done !== undefined) return done;
-        }
+        const done = await attempt(client, acts, needed);
+        if (done !== undefined) return done;
       } catch (error) {
         // A connection that cannot roll back must not go back into the pool: knex drops one that has ended.
         await client.query('rollback').catch(() => client.end());
-        throw error;
+        // A hold that was opened is there already.
+        const isThere = codeOf(error) === uniqueViolation;
+        if (
+          !isThere ||
+          !addsAny(
+            needed.holdIds,
+            acts.flatMap(({ opens }) => opens ?? []),
+          )
+        )
+          throw error;
       }
-    });
+    }
+  }
+
+  return async (acts) => {
+    const { results, notices, drawn } = await lend((client) => carryOut(client, acts));
     for (const notice of notices) notify(notice);
     return acts.map((act, index) => act.finish?.(results[index], drawn) ?? results[index]);
   };
+}
+
+interface Done {
+  readonly results: readonly unknown[];
+  readonly notices: readonly StoreNotice[];
+  readonly drawn: ReadonlyMap<string, string>;
+}
+
+interface NeededRows {
+  readonly scopeIds: Set<ScopeId>;
+  readonly holdIds: Set<string>;
+  readonly appliedIds: ReadonlySet<string>;
+}
+
+interface LockedRows extends LoadedRows {
+  /** Which of the acts that are applied once were applied before. */
+  readonly applied: ReadonlySet<string>;
+  /** When the locks were got, not when they were asked for. */
+  readonly nowMs: number;
+}
+
+/** Begins a transaction. What no act needs is not asked for: each statement takes time of its own. */
+async function lockRows(client: Client, schema: string, needed: NeededRows): Promise<LockedRows> {
+  const { scopeIds, holdIds, appliedIds } = needed;
+  const asked = {
+    scopes: `select id, state from ${schema}.scopes where ${isAmong(scopeIds)} order by id for no key update`,
+    holds: `select id, number, has_ended, until_ms, body from ${schema}.holds where ${isAmong(holdIds)} order by id for update`,
+    applied: `select id from ${schema}.applied_acts where ${isAmong(appliedIds)}`,
+    time: `select ${clockMsSql} as now_ms`,
+  };
+  const [scopes, ...others] = await send(client, [
+    begin,
+    asked.scopes,
+    ...(holdIds.size > 0 ? [asked.holds] : []),
+    ...(appliedIds.size > 0 ? [asked.applied] : []),
+    asked.time,
+  ]);
+  const holds = holdIds.size > 0 ? others.shift() : undefined;
+  const applied = appliedIds.size > 0 ? others.shift() : undefined;
+  const [time] = rowsOf<{ now_ms: string }>(others[0]);
+  return {
+    scopes: rowsOf<ScopeRow>(scopes),
+    holds: rowsOf<HoldRow>(holds),
+    applied: new Set(rowsOf<{ id: string }>(applied).map(({ id }) => id)),
+    nowMs: Number(time?.now_ms),
+  };
+}
+
+async function rollBack<T>(client: Client, answer: T): Promise<T> {
+  await client.query('rollback');
+  return answer;
+}
+
+/** Adds the values to the set; answers whether any of them was missing. */
+function addsAny<T>(set: Set<T>, values: Iterable<T>): boolean {
+  const { size } = set;
+  for (const value of values) set.add(value);
+  return set.size > size;
 }
 
 const noneDrawn: ReadonlyMap<string, string> = new Map();
@@ -113,25 +191,32 @@ function isAmong(ids: Iterable<string>): string {
 }
 
 /** Where nothing was taken or given back, windows may have been rolled at most: that is not worth writing. */
-function isUnchanged({ holds, usage, nonces }: Changes): boolean {
-  return holds.length === 0 && usage.length === 0 && nonces.size === 0;
+function changesNothing({ holds, newHolds, usage, nonces }: Changes): boolean {
+  return holds.length === 0 && newHolds.length === 0 && usage.length === 0 && nonces.size === 0;
 }
 
-function changeStatements(schema: string, { scopes, holds, usage }: Changes): readonly string[] {
+function changeStatements(schema: string, { scopes, holds, newHolds, usage }: Changes): readonly string[] {
   const statements: string[] = [];
-  for (const { id, state } of scopes) {
-    statements.push(`update ${schema}.scopes set state = ${text(state)} where id = ${text(id)}`);
-  }
-  if (holds.length > 0) {
-    const rows = holds.map(
-      ({ id, has_ended, until_ms, body }) => `(${text(id)},${has_ended},${integer(until_ms)},${textOrNull(body)})`,
-    );
+  if (scopes.length > 0) {
+    // They are there, and locked. An update that is joined with a list takes longer, and one for each longer still.
     statements.push(
-      `insert into ${schema}.holds (id, has_ended, until_ms, body) values ${rows.join(',')}
+      `insert into ${schema}.scopes (id, state) values ${scopes.map(({ id, state }) => `(${text(id)},${text(state)})`).join(',')}
+on conflict (id) do update set state = excluded.state`,
+    );
+  }
+  const insertHolds = `insert into ${schema}.holds (id, has_ended, until_ms, body) values `;
+  if (newHolds.length > 0) statements.push(insertHolds + newHolds.map(holdValues).join(','));
+  if (holds.length > 0) {
+    statements.push(
+      `${insertHolds}${holds.map(holdValues).join(',')}
 on conflict (id) do update set has_ended = excluded.has_ended, until_ms = excluded.until_ms, body = excluded.body`,
     );
   }
   return [...statements, ...usageStatements(schema, usage)];
+}
+
+function holdValues({ id, has_ended, until_ms, body }: WrittenHold): string {
+  return `(${text(id)},${has_ended},${integer(until_ms)},${textOrNull(body)})`;
 }
 
 /** First of all statements, so that its answer is the first. */

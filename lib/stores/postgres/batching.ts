@@ -1,9 +1,14 @@
 import { StoreUnavailableError } from '../../errors.ts';
+import type { ScopeId } from '../../limits/limit.ts';
 import type { Act } from './acts.ts';
 import type { RunBatch } from './batch.ts';
 import { codeOf, collisions } from './connection.ts';
 
 const maxBatch = 64;
+/** As many as may be on their way at once. */
+const maxBatches = 2;
+/** Fewer acts than this are not divided among batches: each costs a commit. */
+const minBatch = 8;
 const maxAttempts = 4;
 
 /** Gives acts to batches, and each its own answer. */
@@ -16,18 +21,64 @@ interface Job {
 }
 
 /**
- * One batch is on its way at a time: what comes meanwhile travels together in the next. A batch that the database refuses
- * is undone, and its acts go one by one, so that a bad one spoils none of the others.
+ * What comes while batches are on their way travels together in the next. Those that are on their way at once have no
+ * scope in common, so that none waits for another's locks. A batch that the database refuses is undone, and its acts go
+ * one by one, so that a bad one spoils none of the others.
  */
 export function createSubmit(run: RunBatch): Submit {
-  const waiting: Job[] = [];
-  let isRunning = false;
+  let waiting: Job[] = [];
+  const busy = new Set<ScopeId>();
+  let running = 0;
+  let isPumping = false;
 
   async function pump(): Promise<void> {
     // What is asked in the same tick travels in the first batch already.
     await undefined;
-    while (waiting.length > 0) await carryOut(waiting.splice(0, maxBatch));
-    isRunning = false;
+    isPumping = false;
+    while (running < maxBatches && waiting.length > 0) {
+      const jobs = nextBatch(Math.ceil(waiting.length / (maxBatches - running)));
+      if (jobs.length === 0) return;
+      void carry(jobs);
+    }
+  }
+
+  async function carry(jobs: readonly Job[]): Promise<void> {
+    const scopeIds = jobs.flatMap(({ act }) => act.scopeIds);
+    for (const scopeId of scopeIds) busy.add(scopeId);
+    running += 1;
+    await carryOut(jobs);
+    running -= 1;
+    for (const scopeId of scopeIds) busy.delete(scopeId);
+    wake();
+  }
+
+  function wake(): void {
+    if (isPumping || waiting.length === 0) return;
+    isPumping = true;
+    void pump();
+  }
+
+  /** Takes its share of what waits, and further acts of the same scopes. */
+  function nextBatch(share: number): readonly Job[] {
+    const jobs: Job[] = [];
+    const left: Job[] = [];
+    const own = new Set<ScopeId>();
+    // Whoever waits for a scope is not overtaken there.
+    const reserved = new Set<ScopeId>();
+    for (const job of waiting) {
+      const { scopeIds } = job.act;
+      const isBlocked =
+        jobs.length === maxBatch || scopeIds.some((scopeId) => busy.has(scopeId) || reserved.has(scopeId));
+      if (isBlocked) for (const scopeId of scopeIds) reserved.add(scopeId);
+      if (isBlocked || (jobs.length >= Math.max(share, minBatch) && !scopeIds.some((scopeId) => own.has(scopeId)))) {
+        left.push(job);
+        continue;
+      }
+      for (const scopeId of scopeIds) own.add(scopeId);
+      jobs.push(job);
+    }
+    waiting = left;
+    return jobs;
   }
 
   async function carryOut(jobs: readonly Job[]): Promise<void> {
@@ -73,9 +124,7 @@ export function createSubmit(run: RunBatch): Submit {
     new Promise<T>((resolve, reject) => {
       // The queue holds acts of every kind; each gets the answer that its own `run` gave.
       waiting.push({ act, resolve, reject } as Job);
-      if (isRunning) return;
-      isRunning = true;
-      void pump();
+      if (running < maxBatches) wake();
     });
 }
 

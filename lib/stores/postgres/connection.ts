@@ -125,8 +125,9 @@ export function queryOf(client: Client): Query {
   return async (sql, values) => (await client.query(sql, values === undefined ? undefined : [...values])).rows;
 }
 
+export const uniqueViolation = '23505';
 /** Serialization failure, deadlock, unique violation. */
-export const collisions = new Set(['40001', '40P01', '23505']);
+export const collisions = new Set(['40001', '40P01', uniqueViolation]);
 /** Undefined table, column and function; invalid schema name. */
 const missing = new Set(['42P01', '42703', '42883', '3F000']);
 

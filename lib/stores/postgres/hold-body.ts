@@ -3,23 +3,26 @@ import type { Measure, ScopeId, Take } from '../../limits/limit.ts';
 import type { UsageEvent, UsageSubject } from '../../usage/usage.ts';
 import { check, isAmount, isList, isText, isTextOrNull, isWhole } from './stored-json.ts';
 
-const format = 1;
+const format = 2;
 const measures: readonly Measure[] = ['requests', 'tokens', 'concurrency', 'budget'];
 const states: readonly Call['state'][] = ['open', 'replaced', 'ended', 'abandoned'];
 
-/** The calls of a hold as they are stored, open or abandoned. */
+/**
+ * The calls of a hold as they are stored, open or abandoned: `[format, takes, calls]`. All that were judged by one plan
+ * share its takes, and name them by position.
+ */
 export function writeCalls(calls: ReadonlyMap<string, Call>): string {
-  let shared: readonly Take[] = [];
+  const takes: (readonly Take[])[] = [];
   const stored: unknown[] = [];
   for (const call of calls.values()) {
-    const { hold } = call;
-    if (stored.length === 0) shared = hold.takes;
-    stored.push(storedCall(call, hold.takes === shared ? null : hold.takes.map(storedTake)));
+    let position = takes.indexOf(call.hold.takes);
+    if (position === -1) position = takes.push(call.hold.takes) - 1;
+    stored.push(storedCall(call, position));
   }
-  return JSON.stringify([format, shared.map(storedTake), stored]);
+  return `[${format},[${takes.map(writeTakes).join(',')}],${JSON.stringify(stored)}]`;
 }
 
-function storedCall(call: Call, takes: unknown): readonly unknown[] {
+function storedCall(call: Call, takes: number): readonly unknown[] {
   const { hold, requested, outputTokens, onAbandoned, state } = call;
   const { subject, amounts } = hold;
   return [
@@ -39,42 +42,60 @@ function storedCall(call: Call, takes: unknown): readonly unknown[] {
   ];
 }
 
-function storedTake({ scopeId, id, measure, windowMs, periodStartMs }: Take): readonly unknown[] {
-  return [scopeId, id, measures.indexOf(measure), windowMs, periodStartMs];
+/** Holds of one plan have the takes of the plan, which stay as they are. */
+const written = new WeakMap<readonly Take[], string>();
+
+/** `[scopes, take, …]`, where each take names its scope by position: names are long, and most takes are of the same. */
+function writeTakes(takes: readonly Take[]): string {
+  const known = written.get(takes);
+  if (known !== undefined) return known;
+  const scopeIds = [...new Set(takes.map(({ scopeId }) => scopeId))];
+  const text = JSON.stringify([
+    scopeIds,
+    ...takes.map(({ scopeId, id, measure, windowMs, periodStartMs }) => [
+      scopeIds.indexOf(scopeId),
+      id,
+      measures.indexOf(measure),
+      windowMs,
+      periodStartMs,
+    ]),
+  ]);
+  written.set(takes, text);
+  return text;
 }
 
 /** @throws TypeError for what {@link writeCalls} would not have written */
 export function readCalls(holdId: string, body: string): Map<string, Call> {
   const stored: unknown = JSON.parse(body);
   check(isList(stored) && stored.length === 3 && stored[0] === format);
-  const [, takes, calls] = stored;
-  check(isList(takes) && isList(calls) && calls.length > 0);
-  const shared = takes.map(readTake);
+  const [, lists, calls] = stored;
+  check(isList(lists) && isList(calls) && calls.length > 0);
+  const takes = lists.map(readTakes);
   return new Map(
     calls.map((entry) => {
-      const call = readCall(holdId, shared, entry);
+      const call = readCall(holdId, takes, entry);
       return [call.hold.callId, call];
     }),
   );
 }
 
-function readCall(holdId: string, shared: readonly Take[], stored: unknown): Call {
+function readCall(holdId: string, lists: readonly (readonly Take[])[], stored: unknown): Call {
   check(isList(stored) && stored.length === 12);
-  const [callId, takes, subject, amounts, atMs, leaseMs, trace, outputTokens, remaining, charges, state, event] =
+  const [callId, position, subject, amounts, atMs, leaseMs, trace, outputTokens, remaining, charges, state, event] =
     stored;
-  check(isText(callId) && (takes === null || isList(takes)) && isWhole(atMs) && isAmount(leaseMs));
+  check(isText(callId) && isWhole(position) && isWhole(atMs) && isAmount(leaseMs));
   check(isTextOrNull(trace) && (outputTokens === null || isWhole(outputTokens)) && isList(remaining));
   check(isList(amounts) && amounts.length === 4 && amounts.every(isAmount) && isWhole(state));
   const [tokens = 0, costNanoUsd = 0, requestedTokens = 0, requestedNanoUsd = 0] = amounts;
-  const readState = states[state];
-  check(readState !== undefined);
+  const [takes, readState] = [lists[position], states[state]];
+  check(takes !== undefined && readState !== undefined);
   return {
     hold: {
       holdId,
       callId,
       home: '',
       subject: readSubject(subject),
-      takes: takes === null ? shared : takes.map(readTake),
+      takes,
       amounts: { tokens, costNanoUsd },
       atMs,
       leaseMs,
@@ -97,12 +118,19 @@ function readSubject(stored: unknown): UsageSubject {
   return { keyId, ownerId, teamId, model, endpoint };
 }
 
-function readTake(stored: unknown): Take {
+function readTakes(stored: unknown): readonly Take[] {
+  check(isList(stored) && stored.length > 0);
+  const [scopeIds, ...takes] = stored;
+  check(isList(scopeIds));
+  return takes.map((take) => readTake(scopeIds, take));
+}
+
+function readTake(scopeIds: readonly unknown[], stored: unknown): Take {
   check(isList(stored) && stored.length === 5);
-  const [scopeId, id, measure, windowMs, periodStartMs] = stored;
-  check(isText(scopeId) && isText(id) && isWhole(measure) && isAmount(windowMs) && isWhole(periodStartMs));
-  const readMeasure = measures[measure];
-  check(readMeasure !== undefined);
+  const [position, id, measure, windowMs, periodStartMs] = stored;
+  check(isWhole(position) && isText(id) && isWhole(measure) && isAmount(windowMs) && isWhole(periodStartMs));
+  const [scopeId, readMeasure] = [scopeIds[position], measures[measure]];
+  check(isText(scopeId) && readMeasure !== undefined);
   // An id that is none finds no counters.
   return { scopeId: scopeId as ScopeId, id, measure: readMeasure, windowMs, periodStartMs };
 }

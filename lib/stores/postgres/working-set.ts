@@ -29,10 +29,15 @@ export interface UsageLine {
   readonly replaced: UsageEvent | null;
 }
 
+/** A row as it is written: the database numbers it. */
+export type WrittenHold = Omit<HoldRow, 'until_ms' | 'number'> & { readonly until_ms: number };
+
 /** What acts have changed, as rows. */
 export interface Changes {
   readonly scopes: readonly ScopeRow[];
-  readonly holds: readonly (Omit<HoldRow, 'until_ms' | 'number'> & { readonly until_ms: number })[];
+  /** Of those that were loaded. */
+  readonly holds: readonly WrittenHold[];
+  readonly newHolds: readonly WrittenHold[];
   readonly usage: readonly UsageLine[];
   readonly nonces: ReadonlyMap<ScopeId, string>;
 }
@@ -46,6 +51,8 @@ export interface WorkingSet {
   readonly holds: Holds;
   readonly usage: UsageLines;
   readonly nonces: Nonces;
+  /** Whether it has the hold, open or ended. */
+  isKnown(holdId: string): boolean;
   /** Scopes of the holds, which have to be locked, too. */
   scopesOfHolds(): Iterable<ScopeId>;
   changes(): Changes;
@@ -144,6 +151,8 @@ export function createWorkingSet(
       },
     },
 
+    isKnown: (holdId) => open.has(holdId) || ended.has(holdId),
+
     *scopesOfHolds() {
       for (const { calls } of open.values()) yield* scopesOf(calls);
       for (const { ended: value } of ended.values()) if (value instanceof Map) yield* scopesOf(value);
@@ -163,8 +172,14 @@ export function createWorkingSet(
         ...[...ended].map(([id, { ended: value, untilMs }]) => {
           return { id, has_ended: true, until_ms: untilMs, body: writeEnded(value) };
         }),
-      ].filter((row) => !isSame(row, stored.get(row.id)));
-      return { scopes: changedScopes, holds, usage, nonces };
+      ];
+      return {
+        scopes: changedScopes,
+        holds: holds.filter((row) => isChanged(row, stored.get(row.id))),
+        newHolds: holds.filter(({ id }) => !stored.has(id)),
+        usage,
+        nonces,
+      };
     },
   };
 }
@@ -180,11 +195,7 @@ function* scopesOf(calls: ReadonlyMap<string, { readonly hold: { readonly takes:
   for (const { hold } of calls.values()) for (const { scopeId } of hold.takes) yield scopeId;
 }
 
-function isSame(row: { has_ended: boolean; until_ms: number; body: string | null }, other: HoldRow | undefined) {
-  return (
-    other !== undefined &&
-    row.has_ended === other.has_ended &&
-    row.until_ms === Number(other.until_ms) &&
-    row.body === other.body
-  );
+function isChanged(row: WrittenHold, from: HoldRow | undefined): boolean {
+  if (from === undefined) return false;
+  return row.has_ended !== from.has_ended || row.until_ms !== Number(from.until_ms) || row.body !== from.body;
 }
