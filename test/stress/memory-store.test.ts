@@ -1,16 +1,16 @@
 import { memoryFleet } from '../support/fleet/fleet.ts';
 import { abandonedHoldCases } from './cases/abandoned-holds.ts';
+import { endedKeyCases } from './cases/ended-keys.ts';
 import { limitCases } from './cases/limits.ts';
 import { longSilenceCases } from './cases/long-silence.ts';
 import { randomLifeCases } from './cases/random-life/random-life.ts';
-import { revocationCases } from './cases/revocation.ts';
 
 describe('memoryStore with four services in one process', function () {
   this.timeout(60_000);
   const fleet = memoryFleet();
   after(() => fleet.stop());
   limitCases(fleet);
-  revocationCases(fleet);
+  endedKeyCases(fleet);
   randomLifeCases(fleet);
   abandonedHoldCases(fleet, { areAllTold: true });
   longSilenceCases(fleet);

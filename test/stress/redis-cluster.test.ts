@@ -1,18 +1,18 @@
 import { processFleet } from '../support/fleet/fleet.ts';
 import { clusterPlace } from '../support/fleet/store-places.ts';
 import { abandonedHoldCases } from './cases/abandoned-holds.ts';
+import { endedKeyCases } from './cases/ended-keys.ts';
 import { limitCases } from './cases/limits.ts';
 import { longSilenceCases } from './cases/long-silence.ts';
 import { pausedWorkerCases } from './cases/paused-worker.ts';
 import { randomLifeCases } from './cases/random-life/random-life.ts';
-import { revocationCases } from './cases/revocation.ts';
 
 describe('redisStore on a Cluster in four processes', function () {
   this.timeout(60_000);
   const fleet = processFleet(clusterPlace);
   after(() => fleet.stop());
   limitCases(fleet);
-  revocationCases(fleet);
+  endedKeyCases(fleet);
   randomLifeCases(fleet);
   pausedWorkerCases(fleet);
   abandonedHoldCases(fleet);

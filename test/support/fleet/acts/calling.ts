@@ -5,7 +5,8 @@ import { callBySecret, type Station } from '../station.ts';
 export interface Calling {
   readonly keyId: string;
   readonly secret: string;
-  readonly callers: number;
+  readonly bySecret: number;
+  readonly byId: number;
 }
 
 /** What became of the calls that were made in one way. */
@@ -26,8 +27,8 @@ const refusalsOfEach = 20;
 
 const calling = new WeakMap<Station, Promise<CallingReport>>();
 
-/** Begins to call without pause, half of the callers by secret and half by id. Resolves when each has called once. */
-export async function startCalling(station: Station, { keyId, secret, callers }: Calling): Promise<void> {
+/** Has so many callers call without pause, by secret and by id. Resolves when each has called once. */
+export async function startCalling(station: Station, { keyId, secret, ...callers }: Calling): Promise<void> {
   const report = { bySecret: noCalls(), byId: noCalls() };
   const bySecret = async () => (await callBySecret(station, secret, 1)) === 'admitted';
   const byId = async () => {
@@ -35,9 +36,10 @@ export async function startCalling(station: Station, { keyId, secret, callers }:
     if (call.admitted) await station.keys.cancel(call.hold);
     return call.admitted;
   };
-  const calls = Array.from({ length: callers }, (_, at) =>
-    at % 2 === 0 ? () => count(report.bySecret, bySecret) : () => count(report.byId, byId),
-  );
+  const calls = [
+    ...Array.from({ length: callers.bySecret }, () => () => count(report.bySecret, bySecret)),
+    ...Array.from({ length: callers.byId }, () => () => count(report.byId, byId)),
+  ];
   await Promise.all(calls.map((call) => call()));
   const going = Promise.all(calls.map(callUntilRefused)).then(() => report);
   // It is told to whoever waits for the end.

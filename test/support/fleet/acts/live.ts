@@ -33,8 +33,10 @@ const acts = Object.keys(weights) as readonly Act[];
 const weighted = acts.flatMap((act) => Array.from({ length: weights[act] }, () => act));
 
 const atOnce = 8;
+/** In a life however short. */
 const fewestTries = 250;
 const maxOpenCalls = 40;
+const busyKeys = 6;
 const model = 'gpt-4o';
 
 /** Does at random all that is done to keys and calls, many at once, and reports what was answered. */
@@ -52,10 +54,13 @@ export async function live(station: Station, { seed, durationMs, keys: all, toRe
 
   const upTo = (most: number) => Math.floor(random() * (most + 1));
   const oneOf = <T>(choices: readonly [T, ...(readonly T[])]): T => choices[upTo(choices.length - 1)] ?? choices[0];
-  const someKey = () => all[upTo(all.length - 1)]?.keyId ?? '';
+  /** Every other one is among a few, where the workers get in each other's way. */
+  const someKey = () => all[upTo(random() < 0.5 ? busyKeys : all.length - 1)]?.keyId ?? '';
+  /** The latest that is known here, or one that is surely over. */
   const someSecret = (keyId: string) => {
     const secrets = log.secretsOf(keyId);
-    return secrets[upTo(secrets.length - 1)] ?? { version: 0, secret: '' };
+    const at = random() < 0.7 ? secrets.length - 1 : upTo(secrets.length - 1);
+    return secrets[at] ?? { version: 0, secret: '' };
   };
   const takeOpen = () => open.splice(upTo(open.length - 1), 1)[0];
   /** Of every size, so that a sum that is rounded anywhere is told from the exact one. */
