@@ -65,6 +65,7 @@ describe('createLiteLLMClient', function () {
         rpm_limit: 5,
         tpm_limit: null,
         max_parallel_requests: null,
+        model_max_budget: {},
         metadata: { origin: 'test', model_rpm_limit: { 'gpt-4o': 3 } },
         blocked: false,
       },

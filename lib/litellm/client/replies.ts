@@ -161,9 +161,9 @@ export const replies = {
       }),
     )
     .required(),
-  readiness: Joi.object<{ status: string; db: string | null; litellm_version: string | null }>({
+  readiness: Joi.object<{ status: string; db: string; litellm_version: string | null }>({
     status: text.required(),
-    db: textOrNull,
+    db: text.required(),
     litellm_version: textOrNull,
   }).required(),
   license: Joi.object<{ has_license: boolean }>({ has_license: Joi.boolean().required() }).required(),

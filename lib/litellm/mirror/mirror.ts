@@ -4,10 +4,12 @@ import { internalsOf } from '../../keys/internals.ts';
 import type { TwinOptions } from '../twin/wanted-twin.ts';
 import { checkProxy } from './check-proxy.ts';
 import { checkMirrorOptions, type MirrorOptions } from './mirror-options.ts';
+import { withDeadlines } from './mirror-store.ts';
 import { createPreparation } from './prepare.ts';
 import { createServedModels } from './served-models.ts';
 import { showSync } from './show-sync.ts';
 import { createSyncKey } from './sync-key.ts';
+import { createTeams } from './teams.ts';
 import { createTwinRows, type TwinRecord } from './twin-rows.ts';
 import { createTwinWriter } from './twin-writer.ts';
 import { createWorker } from './worker.ts';
@@ -20,9 +22,14 @@ export interface Mirror {
    * @throws LiteLLMError saying what is wrong with the URL, the master key, the database or the version
    */
   start(): Promise<void>;
-  /** Ends when what is being sent is answered. What waits stays in the outbox. */
+  /** Resolves when what is being sent is answered. What waits stays in the outbox; keys can still be made and changed. */
   stop(): Promise<void>;
-  /** Resolves when nothing that is due waits, here or in another process; what is put off is not due. */
+  /**
+   * Resolves when nothing that is due waits, here or in another process; what is put off is not due. Works whether or not
+   * the mirror was started.
+   *
+   * @throws Error where it is stopped meanwhile
+   */
   flush(): Promise<void>;
   /** Looks at a key now. @throws KeyNotFoundError */
   resync(keyId: string): Promise<ShownSync>;
@@ -41,23 +48,18 @@ export interface Mirror {
  */
 export function mirrorToLiteLLM(options: MirrorOptions): Mirror {
   const { keys, client, deploymentId, vault, models, limits, leaseMs } = checkMirrorOptions(options);
-  const { store, secrets, hooks, mirror: place, events, now, options: service } = internalsOf('mirrorToLiteLLM', keys);
+  const internals = internalsOf('mirrorToLiteLLM', keys);
+  const { secrets, hooks, mirror: place, events, now, options: service } = internals;
   if (!service.secretPrefix.startsWith('sk-')) {
     throw new TypeError(`mirrorToLiteLLM: LiteLLM takes only secrets that begin with sk-, not ${service.secretPrefix}`);
   }
+  const store = withDeadlines(internals.store, internals.withDeadline);
   const rows = createTwinRows(store);
   const served = createServedModels(client);
-  const teams = new Set<string>();
   let isEnterprise = true;
 
   async function twinOptions(): Promise<TwinOptions> {
-    return { deploymentId, limits, models, isEnterprise, served: await served.names() };
-  }
-
-  async function ensureTeam(teamId: string): Promise<void> {
-    if (teams.has(teamId)) return;
-    await client.teams.create({ team_id: teamId });
-    teams.add(teamId);
+    return { deploymentId, limits, models, isEnterprise, nowMs: now(), ...(await served.names()) };
   }
 
   function onChanged(before: TwinRecord, after: TwinRecord): void {
@@ -69,13 +71,13 @@ export function mirrorToLiteLLM(options: MirrorOptions): Mirror {
   const writer = createTwinWriter({
     deploymentId,
     now,
-    ensureTeam,
+    ensureTeam: createTeams(client),
     onEnterpriseOnly: () => {
       isEnterprise = false;
     },
   });
   const syncKey = createSyncKey({ store, now, rows, writer, vault, twinOptions, onChanged });
-  const worker = createWorker({ store, client, now, syncKey, leaseMs, logger: service.logger });
+  const worker = createWorker({ store, client, syncKey, leaseMs, logger: service.logger });
   const preparation = createPreparation({
     ...{ store, now, client, rows, writer, twinOptions, vault, leaseMs },
     hash: secrets.hash,

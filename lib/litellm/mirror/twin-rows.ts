@@ -1,5 +1,6 @@
 import Joi from 'joi';
-import type { Store, TwinRow, TwinState } from '../../stores/store.ts';
+import type { TwinRow, TwinState } from '../../stores/store.ts';
+import type { MirrorStore } from './mirror-store.ts';
 
 /** One secret of a key, and the twin that it has. */
 export interface TwinEntry {
@@ -12,7 +13,7 @@ export interface TwinEntry {
   readonly aliasOf: string | null;
   /** The secret in a vault, for as long as LiteLLM has not got it. */
   readonly sealed: string | null;
-  /** Somebody creates or rotates the key until then: the record may be about to name this secret. */
+  /** Somebody creates or rotates the key until then, by the store's clock: the record may be about to name this secret. */
   readonly preparedUntilMs: number | null;
 }
 
@@ -25,13 +26,29 @@ export interface TwinRecord {
   readonly warnings: readonly string[];
   readonly attempts: number;
   readonly syncedAtMs: number | null;
+  /** Since when LiteLLM counts the spend of a budget whose periods only we know; `null`: there is none. */
+  readonly spendSinceMs: number | null;
+  /** The spend of the key was set to zero, and that of its twins has yet to be. */
+  readonly mustResetSpend: boolean;
+  /** Until then, by the store's clock, LiteLLM may still carry out what somebody sent who has lost the key. */
+  readonly unsettledUntilMs: number | null;
   /** Of its row; 0: there is none yet. */
   readonly version: number;
 }
 
 export function newTwin(keyId: string): TwinRecord {
   const nothing = { entries: [], error: null, warnings: [], attempts: 0, syncedAtMs: null };
-  return { keyId, state: 'pending', ...nothing, version: 0 };
+  const spend = { spendSinceMs: null, mustResetSpend: false };
+  return { keyId, state: 'pending', ...nothing, ...spend, unsettledUntilMs: null, version: 0 };
+}
+
+/** With an entry in place of the one of the same secret, or with one more. */
+export function withEntry(twin: TwinRecord, entry: TwinEntry): TwinRecord {
+  const isKnown = twin.entries.some(({ token }) => token === entry.token);
+  const entries = isKnown
+    ? twin.entries.map((other) => (other.token === entry.token ? entry : other))
+    : [...twin.entries, entry];
+  return { ...twin, entries };
 }
 
 /** What is kept of twins. A row that cannot be read is as good as none. */
@@ -67,9 +84,12 @@ const detailsSchema = Joi.object<Omit<TwinRecord, 'keyId' | 'state' | 'version'>
   warnings: Joi.array().items(text).required(),
   attempts: Joi.number().required(),
   syncedAtMs: numberOrNull,
+  spendSinceMs: numberOrNull,
+  mustResetSpend: Joi.boolean().required(),
+  unsettledUntilMs: numberOrNull,
 }).required();
 
-export function createTwinRows(store: Store): TwinRows {
+export function createTwinRows(store: MirrorStore): TwinRows {
   async function findAll(keyIds: readonly string[]): Promise<readonly TwinRecord[]> {
     if (keyIds.length === 0) return [];
     return (await store.findTwins(keyIds)).map(readRow);
