@@ -6,6 +6,9 @@ export type MirrorStore = Pick<
   Store,
   | 'now'
   | 'findKey'
+  | 'findKeyByHash'
+  | 'listKeys'
+  | 'readOutbox'
   | 'enqueueOutbox'
   | 'claimOutbox'
   | 'deferOutbox'
@@ -22,6 +25,9 @@ export function withDeadlines(store: MirrorStore, withDeadline: WithDeadline): M
   return {
     now: () => withDeadline(store.now()),
     findKey: (id) => withDeadline(store.findKey(id)),
+    findKeyByHash: (hashes) => withDeadline(store.findKeyByHash(hashes)),
+    listKeys: (filter, page) => withDeadline(store.listKeys(filter, page)),
+    readOutbox: (limit) => withDeadline(store.readOutbox(limit)),
     enqueueOutbox: (keyIds, delayMs) => withDeadline(store.enqueueOutbox(keyIds, delayMs)),
     claimOutbox: (limit, leaseMs, keyIds) => withDeadline(store.claimOutbox(limit, leaseMs, keyIds)),
     deferOutbox: (row, delayMs) => withDeadline(store.deferOutbox(row, delayMs)),

@@ -37,7 +37,15 @@ export function createPreparation(options: PrepareOptions): KeyHook {
   function entryOf({ key }: KeyChange, secret: string): TwinEntry {
     const token = tokenOf(secret);
     const { alias } = key;
-    return { secretHash: hash(secret), token, alias, aliasOf: alias, sealed: null, preparedUntilMs: null };
+    return {
+      secretHash: hash(secret),
+      token,
+      alias,
+      aliasOf: alias,
+      sealed: null,
+      preparedUntilMs: null,
+      pulled: null,
+    };
   }
 
   /** The key's other twins are there for a while: one of them may have to be called otherwise. */

@@ -2,6 +2,18 @@ import Joi from 'joi';
 import type { TwinRow, TwinState } from '../../stores/store.ts';
 import type { MirrorStore } from './mirror-store.ts';
 
+/** How far the calls that were made there with a secret are in the usage record of its key. */
+export interface PulledSpend {
+  /** USD that was spent there before the key was ours, until it is in the record; `null`: nothing is left of it. */
+  readonly openingUsd: number | null;
+  /** USD that LiteLLM had counted when it was last asked. */
+  readonly seenUsd: number;
+  /** When it was first asked and had counted that much. */
+  readonly seenSinceMs: number;
+  /** Every call that had ended before this moment is in the record. */
+  readonly countedUntilMs: number;
+}
+
 /** One secret of a key, and the twin that it has. */
 export interface TwinEntry {
   /** As the key's record has it. */
@@ -15,6 +27,8 @@ export interface TwinEntry {
   readonly sealed: string | null;
   /** Somebody creates or rotates the key until then, by the store's clock: the record may be about to name this secret. */
   readonly preparedUntilMs: number | null;
+  /** `null`: LiteLLM was never asked. */
+  readonly pulled: PulledSpend | null;
 }
 
 /** What a mirror knows of one key. */
@@ -77,6 +91,14 @@ const detailsSchema = Joi.object<Omit<TwinRecord, 'keyId' | 'state' | 'version'>
         aliasOf: textOrNull,
         sealed: textOrNull,
         preparedUntilMs: numberOrNull,
+        pulled: Joi.object({
+          openingUsd: numberOrNull,
+          seenUsd: Joi.number().required(),
+          seenSinceMs: Joi.number().required(),
+          countedUntilMs: Joi.number().required(),
+        })
+          .allow(null)
+          .required(),
       }),
     )
     .required(),
