@@ -1,3 +1,4 @@
+import type { KeyMaximums } from '../../keys/key-input.ts';
 import type { SecretFormat } from '../../keys/secret.ts';
 import type { VirtualKeys } from '../../keys/virtual-keys.ts';
 import type { Store } from '../../stores/store.ts';
@@ -17,10 +18,11 @@ export interface ReconcileContext {
   readonly deploymentId: string;
   /** Whether twins without a key may be removed. */
   readonly isNamed: boolean;
+  readonly maximums: () => Promise<KeyMaximums>;
   readonly hashesOfDigest: SecretFormat['hashesOfDigest'];
   readonly twinOptions: () => Promise<TwinOptions>;
-  /** The models of LiteLLM are asked for anew. */
-  readonly forgetModels: () => void;
+  /** Asks anew what LiteLLM is, and which models it serves. */
+  readonly learn: () => Promise<void>;
   /** Looks at a key now, here or wherever it is being looked at; answers what is known of its twin then. */
-  readonly lookAt: (keyId: string) => Promise<TwinRecord | undefined>;
+  readonly lookNow: (keyId: string) => Promise<TwinRecord | undefined>;
 }

@@ -1,7 +1,7 @@
 import type { VirtualKeyRecord } from '../../keys/virtual-key.ts';
+import type { LiteLLMKey } from '../client/replies.ts';
 import type { TwinEntry, TwinRecord } from '../mirror/twin-rows.ts';
 import { markName } from '../twin/wanted-twin.ts';
-import type { LiteLLMKey } from '../client/replies.ts';
 
 /** A twin that should be there now. */
 export interface ExpectedTwin {

@@ -28,7 +28,7 @@ export interface Finding {
 
 /** As many are read before the outbox is. */
 const batchSize = 100;
-const outboxAtMost = 1_000_000;
+const outboxAtMost = 100_000;
 const maxTries = 5;
 
 /**
@@ -48,7 +48,9 @@ export async function judgeSuspects(
     const found = await mapEach(batch, (keyId) => judge(context, keyId, unclaimed, options));
     const waiting = await readWaiting(context);
     findings.push(
-      ...found.filter((finding) => finding !== undefined).filter(({ twin, record }) => !isPending(twin, waiting.get(record.id))),
+      ...found
+        .filter((finding) => finding !== undefined)
+        .filter(({ twin, record }) => !isPending(twin, waiting.get(record.id))),
     );
     progress.advance('suspects', batch.length);
   }
@@ -108,10 +110,13 @@ async function judgeOnce(
   for (const { entry, isCurrent, endsAtMs } of expectedTwins(record, twin, nowMs)) {
     const read = await client.keys.find(entry.token);
     if (isCurrent) theirs = read;
-    if (read !== undefined) found.push(...differences(wantedTwin({ key, status, endsAtMs }, options), entry.alias, read));
+    if (read !== undefined)
+      found.push(...differences(wantedTwin({ key, status, endsAtMs }, options), entry.alias, read));
   }
   if (theirs !== undefined) {
-    return found.length === 0 ? undefined : { record, twin, isMissing: false, differences: found, theirs, unclaimed: null };
+    return found.length === 0
+      ? undefined
+      : { record, twin, isMissing: false, differences: found, theirs, unclaimed: null };
   }
   const token = unclaimed.get(record.secretHash);
   const free = token === undefined ? undefined : await client.keys.find(token);

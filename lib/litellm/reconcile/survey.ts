@@ -1,12 +1,12 @@
-import type { ListedKey, OurKey } from './walk.ts';
-import { walkOurs, walkTheirs } from './walk.ts';
-import { keyStatus } from '../../keys/virtual-key.ts';
 import { showKeySettings } from '../../keys/show-key.ts';
+import { keyStatus } from '../../keys/virtual-key.ts';
 import { differences } from '../twin/differences.ts';
 import { type TwinOptions, wantedTwin } from '../twin/wanted-twin.ts';
 import type { ReconcileContext } from './context.ts';
 import { expectedTwins, readMark } from './expected-twins.ts';
 import type { ProgressMeter } from './progress.ts';
+import type { ListedKey, OurKey } from './walk.ts';
+import { walkOurs, walkTheirs } from './walk.ts';
 
 /** What both lists, as they were read, leave to be looked at one by one. */
 export interface Survey {
