@@ -1,6 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import express, { type NextFunction, type Request, type Response } from 'express';
 import { listen } from '../listen.ts';
+import { createFakeSpendLog } from './fake-spend-log.ts';
 import type { LiteLLMProxy } from './litellm-proxy.ts';
 
 /** How releases answer: `new` as 1.109.1 does, `old` as 1.82.6. */
@@ -59,6 +60,7 @@ const limits = [
   'budget_duration',
   'rpm_limit',
   'tpm_limit',
+  'tpd_limit',
   'max_parallel_requests',
   'user_id',
   'team_id',
@@ -88,6 +90,7 @@ export async function fakeLiteLLM({
   const requests: string[] = [];
   const writes: FakeWrite[] = [];
   const db = hasDatabase ? 'connected' : 'Not connected';
+  const spendLog = createFakeSpendLog();
   const callsAtMs = new Map<string, number[]>();
   let isDown = false;
   const faults = new Map<string, Fault[]>();
@@ -120,7 +123,10 @@ export async function fakeLiteLLM({
     const refused = row === undefined ? unknownKey : callRefusal(row, req.body.model);
     if (refused !== undefined) return envelope(res, ...refused);
     callsAtMs.set(token, [...(callsAtMs.get(token) ?? []), Date.now()]);
-    res.json({ object: 'chat.completion', choices: [{ message: { role: 'assistant', content: 'hi' } }] });
+    const { id, usage, spend } = spendLog.add(token, String(req.body.model));
+    if (row !== undefined) row.spend = Number(row.spend) + spend;
+    const choices = [{ index: 0, message: { role: 'assistant', content: 'hi' }, finish_reason: 'stop' }];
+    res.json({ id, object: 'chat.completion', model: req.body.model, choices, usage });
   });
   app.use((req, res, next) => {
     if (req.headers.authorization === `Bearer ${masterKey}`) return next();
@@ -200,7 +206,7 @@ export async function fakeLiteLLM({
   }
 
   function apply(row: Row, body: Record<string, unknown>): void {
-    for (const name of ['key_alias', 'models', 'blocked', 'spend', ...limits]) {
+    for (const name of ['key_alias', 'models', 'blocked', 'spend', 'allowed_routes', ...limits]) {
       if (!(name in body)) continue;
       if (!isNew && name === 'budget_duration' && body[name] === null) continue;
       const value = body[name];
@@ -221,7 +227,8 @@ export async function fakeLiteLLM({
     const token = sha256(secret);
     if (rowOf(token) === undefined) {
       const row: Row = { token, status: 'live', key_alias: null, blocked: null, metadata: {}, expires: null };
-      Object.assign(row, { spend: 0, models: [], created_at: new Date().toISOString() });
+      const key_name = `sk-...${secret.slice(-4)}`;
+      Object.assign(row, { key_name, spend: 0, models: [], created_at: new Date().toISOString() });
       for (const name of limits) row[name] = null;
       apply(row, { ...req.body, models: req.body.models ?? [] });
       rows.set(token, row);
@@ -322,7 +329,11 @@ export async function fakeLiteLLM({
     if (user === undefined) return envelope(res, 404, 'not_found_error', 'User not found');
     res.json({ user_id: req.query.user_id, user_info: user, keys: [], teams: [] });
   });
-  app.get('/spend/logs', (_req, res) => void res.json([]));
+  app.get('/spend/logs/v2', (req, res) => {
+    const page = spendLog.page(req.query);
+    if (page === undefined) return envelope(res, 400, 'invalid_request_error', 'Invalid date format');
+    res.json(page);
+  });
   app.use((_req: Request, res: Response, _next: NextFunction) => void res.status(404).json({ detail: 'Not Found' }));
 
   const { url, close } = await listen(app);
