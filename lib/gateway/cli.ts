@@ -7,13 +7,22 @@ import { startGateway } from './start-gateway.ts';
 
 const help = `Usage: express-llm-keys [--port <number>] [--host <address>]
        express-llm-keys migrate
+       express-llm-keys litellm status|sync|reconcile|import|spend [--dry-run] [--policy ours|theirs|report]
 
 Starts an OpenAI-compatible gateway with virtual keys, limits, budgets and an admin API.
 migrate brings the tables in DATABASE_URL to what this version needs, and ends.
+litellm works on the twins of the keys in LiteLLM, prints what it found as JSON, and ends:
+  status     counts keys by the state of their twins
+  sync       brings what waits to LiteLLM, and waits for it
+  reconcile  compares every key with its twin, and mends what differs; --policy says which side is right
+  import     takes over the keys of LiteLLM that are nobody's
+  spend      brings what was spent by calls straight to LiteLLM into the usage record
 
 Options
   --port     where to listen; over PORT                                   3000
   --host     the address to listen on; over HOST                     127.0.0.1
+  --dry-run  sync and reconcile: changes nothing
+  --policy   reconcile: ours (the default), theirs or report
   --help     shows this
   --version  shows the version
 
@@ -38,6 +47,9 @@ Environment
 
 interface Arguments {
   readonly command: string | undefined;
+  readonly subcommand: string | undefined;
+  readonly 'dry-run'?: boolean | undefined;
+  readonly policy?: string | undefined;
   readonly port?: string | undefined;
   readonly host?: string | undefined;
   readonly help?: boolean | undefined;
@@ -53,13 +65,16 @@ function readArguments(): Arguments {
         host: { type: 'string' },
         help: { type: 'boolean', short: 'h' },
         version: { type: 'boolean', short: 'v' },
+        'dry-run': { type: 'boolean' },
+        policy: { type: 'string' },
       },
     });
-    const [command, extra] = positionals;
-    if ((command !== undefined && command !== 'migrate') || extra !== undefined) {
-      throw new StartError(`There is no command "${positionals.join(' ')}"; the only one is migrate`);
+    const [command, subcommand, ...extra] = positionals;
+    const isKnown = command === undefined || command === 'migrate' || command === 'litellm';
+    if (!isKnown || extra.length > 0 || (subcommand !== undefined && command !== 'litellm')) {
+      throw new StartError(`There is no command "${positionals.join(' ')}"; there are migrate and litellm`);
     }
-    return { ...values, command };
+    return { ...values, command, subcommand };
   } catch (error) {
     if (error instanceof StartError) throw error;
     throw new StartError(error instanceof Error ? error.message : String(error), { cause: error });
@@ -78,6 +93,14 @@ async function runMigrations(): Promise<void> {
   process.stdout.write(applied.length === 0 ? 'Nothing to do\n' : `Applied ${applied.join(', ')}\n`);
 }
 
+async function runLiteLLM({ subcommand, policy, 'dry-run': isDryRun = false }: Arguments): Promise<void> {
+  const { runLiteLLMCommand } = await import('./litellm-command.ts');
+  await runLiteLLMCommand({ command: subcommand, policy, isDryRun }, process.env, {
+    write: (text) => process.stdout.write(text),
+    warn: (text) => process.stderr.write(`${text}\n`),
+  });
+}
+
 async function main(): Promise<void> {
   const { port = process.env.PORT, host = process.env.HOST, ...asked } = readArguments();
   if (asked.help === true || asked.version === true) {
@@ -86,6 +109,10 @@ async function main(): Promise<void> {
   }
   if (asked.command === 'migrate') {
     await runMigrations();
+    return;
+  }
+  if (asked.command === 'litellm') {
+    await runLiteLLM(asked);
     return;
   }
   const gateway = await startGateway(

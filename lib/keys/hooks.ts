@@ -3,7 +3,7 @@ import type { VirtualKey } from './shown-key.ts';
 
 /** A change of a key that is about to happen, or has happened. */
 export interface KeyChange {
-  readonly action: 'create' | 'update' | 'rotate' | 'disable' | 'enable' | 'revoke' | 'delete';
+  readonly action: 'create' | 'update' | 'rotate' | 'disable' | 'enable' | 'revoke' | 'delete' | 'resetSpend';
   /** The key as it will be, or is now. */
   readonly key: VirtualKey;
   /** `null` for a new key. */

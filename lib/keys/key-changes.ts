@@ -25,11 +25,12 @@ interface Changed {
 }
 
 interface ChangeRequest {
-  readonly action: Exclude<KeyChange['action'], 'create' | 'delete'>;
+  readonly action: Exclude<KeyChange['action'], 'create' | 'delete' | 'resetSpend'>;
   readonly ifVersion?: number | undefined;
   readonly actor: Actor | undefined;
   readonly reason?: string | null | undefined;
-  readonly secret?: string | undefined;
+  /** The secret that the mutation has made. */
+  readonly secretMade?: (() => string) | undefined;
 }
 
 /** Fields whose change no admission has to hear of. */
@@ -62,7 +63,7 @@ export function createKeyChanges(context: ServiceContext) {
   }
 
   async function changeOnce(id: string, request: ChangeRequest, mutate: Mutation): Promise<Changed> {
-    const { ifVersion, action, actor, reason = null, secret = null } = request;
+    const { ifVersion, action, actor, reason = null, secretMade } = request;
     const current = await context.findRecord(id);
     if (current === undefined) throw new KeyNotFoundError();
     if (ifVersion !== undefined && ifVersion !== current.version) throw new VersionConflictError(current.version);
@@ -71,6 +72,7 @@ export function createKeyChanges(context: ServiceContext) {
     const next = { ...current, ...mutate(current, nowMs), version: current.version + 1, updatedAtMs: nowMs };
     const before = await shown(current);
     const planned = await shown(next);
+    const secret = secretMade?.() ?? null;
     const record = await hooks.around({ action, key: planned, before, secret }, async () => {
       const fence = mattersForAdmission(current, next);
       const carries = fence ? await withDeadline(carriesOf(store, keyScope(current), keyScope(next), nowMs)) : [];
@@ -106,9 +108,12 @@ export function createKeyChanges(context: ServiceContext) {
     async rotate(id: string, options?: RotateOptions, actor?: Actor) {
       const { graceSeconds = 0, ifVersion } = parseRotateOptions(options);
       const graceMs = graceSeconds * 1000;
-      const secret = secrets.mint();
+      let secret = '';
       let graceEndsAtMs: number | null = null;
-      const { key } = await change(id, { action: 'rotate', ifVersion, actor, secret }, (current, nowMs) => {
+      const request = { action: 'rotate', ifVersion, actor, secretMade: () => secret } as const;
+      const { key } = await change(id, request, (current, nowMs) => {
+        // Each try has one of its own: a hook may still be clearing up after the one before it.
+        secret = secrets.mint();
         graceEndsAtMs = graceMs === 0 ? null : nowMs + graceMs;
         return {
           secretHash: secrets.hash(secret),

@@ -20,8 +20,10 @@ export function createKeyCreation(context: ServiceContext) {
   const { store, secrets, hooks, events, now, withDeadline, shown, auditView } = context;
   const maxActive = context.options.maxActiveKeysPerOwner ?? null;
 
-  async function insert(fields: KeyFields, secret: string, actor: Actor | undefined): Promise<VirtualKey> {
+  /** Each try has a secret of its own: a hook may still be clearing up after the one before it. */
+  async function insert(fields: KeyFields, actor: Actor | undefined): Promise<{ key: VirtualKey; secret: string }> {
     const nowMs = now();
+    const secret = secrets.mint();
     const record: VirtualKeyRecord = {
       ...fields,
       id: mintKeyId(fields),
@@ -47,9 +49,9 @@ export function createKeyCreation(context: ServiceContext) {
       if (inserted.outcome === 'owner_limit') throw new OwnerKeyLimitError(maxActive ?? 0);
       throw new AliasTakenError();
     });
-    if (context.mirror.current === undefined) return key;
+    if (context.mirror.current === undefined) return { key, secret };
     // The key is there: a store that fails now must not lose its secret.
-    return shown(record).catch(() => key);
+    return { key: await shown(record).catch(() => key), secret };
   }
 
   return async function create(input: KeyInput, actor?: Actor): Promise<{ key: VirtualKey; secret: string }> {
@@ -57,9 +59,8 @@ export function createKeyCreation(context: ServiceContext) {
     const quotas = await context.quotas();
     const fields = parseKeyInput(applyDefaults(input, quotas.defaults), now());
     checkMaximums(fields, quotas.maximums, now());
-    const secret = secrets.mint();
-    const key = await retrying(AliasTakenError, maxAliasTries, () => insert(fields, secret, actor));
-    events.emit('key.created', { key });
-    return { key, secret };
+    const created = await retrying(AliasTakenError, maxAliasTries, () => insert(fields, actor));
+    events.emit('key.created', { key: created.key });
+    return created;
   };
 }

@@ -9,7 +9,7 @@ import type { VirtualKey } from './shown-key.ts';
 import { spendFirst } from './spend.ts';
 
 /** Sets the spend of a key to zero by an audited adjustment. What is held stays held, and settles in full. */
-export function createSpendReset({ store, events, now, withDeadline, shown, findRecord }: ServiceContext) {
+export function createSpendReset({ store, hooks, events, now, withDeadline, shown, findRecord }: ServiceContext) {
   return async function resetSpend(id: string, actor?: Actor): Promise<VirtualKey> {
     checkActor(actor);
     const record = await findRecord(id);
@@ -21,14 +21,15 @@ export function createSpendReset({ store, events, now, withDeadline, shown, find
     }));
     const before = await shown(record);
     const { ownerId, teamId } = record;
-    await withDeadline(
-      store.adjust({
-        id: randomUUID(),
-        scopeId: `key:${id}`,
-        budgets,
-        subject: { keyId: id, ownerId, teamId, model: null, endpoint: null },
-        audit: auditEntry('key.spend_reset', `key:${id}`, actor, { spend: before.spend }, { spend: 0 }),
-      }),
+    const adjustment = {
+      id: randomUUID(),
+      scopeId: `key:${id}`,
+      budgets,
+      subject: { keyId: id, ownerId, teamId, model: null, endpoint: null },
+      audit: auditEntry('key.spend_reset', `key:${id}`, actor, { spend: before.spend }, { spend: 0 }),
+    } as const;
+    await hooks.around({ action: 'resetSpend', key: before, before, secret: null }, () =>
+      withDeadline(store.adjust(adjustment)),
     );
     const key = await shown(record);
     events.emit('key.updated', { key, before });

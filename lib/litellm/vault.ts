@@ -1,4 +1,5 @@
 import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
+import { LiteLLMError } from '../errors.ts';
 
 /** Keeps secrets unreadable while they wait for LiteLLM. Any key management service will do. */
 export interface SecretVault {
@@ -34,6 +35,21 @@ export function createVault({ key }: { readonly key: string | Uint8Array }): Sec
       const text = bytes.subarray(nonceBytes + tagBytes);
       return Buffer.concat([decipher.update(text), decipher.final()]).toString('utf8');
     },
+  };
+}
+
+/** The same vault, whose failures are told in words of our own: those of another could hold what it was given. */
+export function discreetVault(vault: SecretVault): SecretVault {
+  async function ask(act: () => string | Promise<string>, name: string): Promise<string> {
+    try {
+      return await act();
+    } catch {
+      throw new LiteLLMError('litellm_unavailable', `The vault did not ${name} a secret that is to wait for LiteLLM`);
+    }
+  }
+  return {
+    seal: (secret) => ask(() => vault.seal(secret), 'seal'),
+    open: (sealed) => ask(() => vault.open(sealed), 'open'),
   };
 }
 

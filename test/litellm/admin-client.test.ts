@@ -38,7 +38,7 @@ describe('createLiteLLMClient', function () {
 
   it('makes a key of a given secret, and answers what is stored of it', async () => {
     const { secret, token, alias } = newKey();
-    const { created_at, ...made } = await client.keys.generate({
+    const { created_at, key_name, ...made } = await client.keys.generate({
       key: secret,
       key_alias: alias,
       models: ['gpt-4o'],
@@ -49,6 +49,7 @@ describe('createLiteLLMClient', function () {
       metadata: { origin: 'test' },
     });
     assert.ok(Number.isFinite(Date.parse(created_at ?? '')) || !proxy.isReal);
+    assert.equal(key_name, `sk-...${secret.slice(-4)}`);
     assert.deepEqual(
       { ...made, budget_reset_at: null },
       {
@@ -64,12 +65,17 @@ describe('createLiteLLMClient', function () {
         budget_reset_at: null,
         rpm_limit: 5,
         tpm_limit: null,
+        tpd_limit: null,
         max_parallel_requests: null,
+        budget_limits: [],
+        litellm_budget_table: {},
+        allowed_routes: [],
+        model_max_budget: {},
         metadata: { origin: 'test', model_rpm_limit: { 'gpt-4o': 3 } },
         blocked: false,
       },
     );
-    assert.deepEqual(await client.keys.find(token), { ...made, created_at });
+    assert.deepEqual(await client.keys.find(token), { ...made, created_at, key_name });
   });
 
   it('answers the settings that a secret already has, not those that it was to get', async () => {

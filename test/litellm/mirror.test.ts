@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
-import { createVirtualKeys, memoryStore, type VirtualKeys } from '../../lib/index.ts';
+import { createVirtualKeys, memoryStore, priceBook, type VirtualKeys } from '../../lib/index.ts';
 import { createLiteLLMClient, type LiteLLMClient, type Mirror, mirrorToLiteLLM } from '../../lib/litellm/index.ts';
 import { type LiteLLMProxy, litellmProxy } from '../support/litellm/litellm-proxy.ts';
+import { type TwoDoors, twoDoors, type Verdict } from '../support/litellm/two-doors.ts';
 
 function tokenOf(secret: string): string {
   return createHash('sha256').update(secret).digest('hex');
@@ -14,6 +15,15 @@ describe('mirrorToLiteLLM', function () {
   let client: LiteLLMClient;
   let keys: VirtualKeys;
   let mirror: Mirror;
+  let doors: TwoDoors;
+  const prices = priceBook({
+    free: { inputPerMillion: 0, outputPerMillion: 0 },
+    '*': { inputPerMillion: 1, outputPerMillion: 2 },
+  });
+
+  async function verdicts(secret: string, model: string): Promise<readonly [ours: Verdict, theirs: Verdict]> {
+    return [await doors.ours(secret, model), await doors.theirs(secret, model)];
+  }
 
   before(async () => {
     proxy = await litellmProxy();
@@ -22,13 +32,160 @@ describe('mirrorToLiteLLM', function () {
   after(() => proxy.close());
 
   beforeEach(async () => {
-    keys = createVirtualKeys({ store: memoryStore() });
+    keys = createVirtualKeys({ store: memoryStore(), prices });
+    doors = await twoDoors(keys, proxy);
     mirror = mirrorToLiteLLM({ keys, client, deploymentId: `test-${randomBytes(4).toString('hex')}` });
     await mirror.start();
   });
   afterEach(async () => {
     await mirror.stop();
+    await doors.close();
     await keys.close();
+  });
+
+  it('a secret is good on both sides, for the models that it names, until it is closed', async () => {
+    const { key, secret } = await keys.create({ name: 'Both', models: ['gpt-4o'] });
+    assert.deepEqual(await verdicts(secret, 'gpt-4o'), ['ok', 'ok']);
+    assert.deepEqual(await verdicts(secret, 'pricey'), ['model', 'model']);
+    await keys.disable(key.id);
+    await mirror.flush();
+    assert.deepEqual(await verdicts(secret, 'gpt-4o'), ['key', 'key']);
+    await keys.enable(key.id);
+    await mirror.flush();
+    assert.deepEqual(await verdicts(secret, 'gpt-4o'), ['ok', 'ok']);
+    await keys.revoke(key.id);
+    await mirror.flush();
+    assert.deepEqual(await verdicts(secret, 'gpt-4o'), ['key', 'key']);
+  });
+
+  it('requests, money and time end on both sides', async () => {
+    const [limited, poor, brief] = await Promise.all([
+      keys.create({ name: 'Limited', models: ['*'], rpmLimit: 1 }),
+      keys.create({ name: 'Poor', models: ['*'], maxBudget: 0 }),
+      keys.create({ name: 'Brief', models: ['*'], expiresAt: Date.now() + 4000 }),
+    ]);
+    assert.deepEqual(await verdicts(brief.secret, 'gpt-4o'), ['ok', 'ok']);
+    assert.deepEqual(await verdicts(limited.secret, 'gpt-4o'), ['ok', 'ok']);
+    assert.deepEqual(await verdicts(limited.secret, 'gpt-4o'), ['rate', 'rate']);
+    assert.deepEqual(await verdicts(poor.secret, 'gpt-4o'), ['budget', 'budget']);
+    await new Promise((resolve) => setTimeout(resolve, 4100));
+    assert.deepEqual(await verdicts(brief.secret, 'gpt-4o'), ['expired', 'expired']);
+  });
+
+  it('a model named like one of the words for every model opens none', async () => {
+    const { key, secret } = await keys.create({ name: 'Words', models: ['all-proxy-models', 'all-team-models'] });
+    assert.deepEqual(await verdicts(secret, 'gpt-4o'), ['model', 'key']);
+    assert.deepEqual(key.sync?.warnings, [
+      'No model of LiteLLM matches all-proxy-models',
+      'No model of LiteLLM matches all-team-models',
+    ]);
+    await keys.update(key.id, { models: ['all-proxy-models', 'free'] });
+    await mirror.flush();
+    assert.deepEqual(await verdicts(secret, 'gpt-4o'), ['model', 'model']);
+    assert.deepEqual(await verdicts(secret, 'free'), ['ok', 'ok']);
+  });
+
+  it('two owners may choose one name, and a new name changes nothing but the alias', async () => {
+    const [ann, bob] = await Promise.all(
+      ['ann', 'bob'].map((ownerId) => keys.create({ name: 'Same', models: ['free'], ownerId, rpmLimit: 5 })),
+    );
+    assert.ok(ann !== undefined && bob !== undefined);
+    const [before, other] = await Promise.all([ann, bob].map(({ secret }) => client.keys.find(tokenOf(secret))));
+    assert.ok(before !== undefined && other !== undefined && before.key_alias !== other.key_alias);
+    const { alias } = await keys.update(ann.key.id, { name: 'Renamed' });
+    await mirror.flush();
+    const after = await client.keys.find(tokenOf(ann.secret));
+    assert.match(alias, /^Renamed_/);
+    assert.deepEqual(after, { ...before, key_alias: alias });
+    assert.deepEqual(await client.keys.find(tokenOf(bob.secret)), other);
+  });
+
+  it('holds the largest limits and the longest life that a key may have here', async () => {
+    const { key, secret } = await keys.create({
+      name: 'Large',
+      models: ['free'],
+      rpmLimit: Number.MAX_SAFE_INTEGER,
+      tpmLimit: Number.MAX_SAFE_INTEGER,
+      maxParallelRequests: 2_147_483_647,
+      maxBudget: 8_999_999.123456789,
+      modelTpmLimit: { free: Number.MAX_SAFE_INTEGER },
+      expiresAt: '9999-12-30T00:00:00Z',
+    });
+    assert.deepEqual([key.sync?.state, key.sync?.error], ['synced', undefined]);
+    assert.equal((await client.keys.find(tokenOf(secret)))?.rpm_limit, Number.MAX_SAFE_INTEGER);
+    assert.equal((await mirror.resync(key.id)).state, 'synced');
+  });
+
+  it('refuses what LiteLLM has no room for, and changes nothing on either side', async () => {
+    const twins = (await client.keys.list({ size: 1 })).total_count;
+    const refused = { code: 'invalid_request', status: 400 };
+    await assert.rejects(keys.create({ name: 'x', models: ['*'], maxParallelRequests: 2_147_483_648 }), refused);
+    await assert.rejects(keys.create({ name: 'x', models: ['*'], expiresAt: '+010000-01-01T00:00:00Z' }), refused);
+    await assert.rejects(keys.create({ name: 'a\u0000b', models: ['*'] }), refused);
+    assert.equal((await keys.count()).total, 0);
+    assert.equal((await client.keys.list({ size: 1 })).total_count, twins);
+    assert.deepEqual((await mirror.status()).waiting, { now: 0, later: 0 });
+    const { key } = await keys.create({ name: 'x'.repeat(255), models: ['*'] });
+    assert.match(key.sync?.alias ?? '', /^x{50}_[0-9a-f]{8}$/);
+    await assert.rejects(keys.update(key.id, { maxParallelRequests: 2_147_483_648 }), refused);
+  });
+
+  it('takes a twin of a higher limit, or of none, back to what its key says', async () => {
+    const { key, secret } = await keys.create({ name: 'Edited', models: ['free'], rpmLimit: 5, maxBudget: 2 });
+    const token = tokenOf(secret);
+    const made = await client.keys.find(token);
+    await client.keys.update(token, {
+      rpm_limit: null,
+      max_budget: 1e6,
+      models: [],
+      duration: '9s',
+      metadata: { note: 1 },
+    });
+    assert.equal((await mirror.resync(key.id)).state, 'synced');
+    const mended = await client.keys.find(token);
+    assert.deepEqual({ ...mended, metadata: made?.metadata }, made);
+    assert.equal(mended?.metadata.note, 1);
+    await client.keys.block(token);
+    assert.equal((await mirror.resync(key.id)).state, 'synced');
+    assert.equal((await client.keys.find(token))?.blocked, false);
+  });
+
+  it('says so when a twin was deleted, and rotating makes a new one', async () => {
+    const { key, secret } = await keys.create({ name: 'Deleted', models: ['free'] });
+    await client.keys.delete([tokenOf(secret)]);
+    const { state, error } = await mirror.resync(key.id);
+    assert.deepEqual([state, /rotate/.test(error ?? '')], ['orphaned', true]);
+    assert.equal((await mirror.status()).orphaned, 1);
+    assert.deepEqual(await verdicts(secret, 'free'), ['ok', 'key']);
+    const { secret: second } = await keys.rotate(key.id);
+    await mirror.flush();
+    assert.deepEqual(await verdicts(second, 'free'), ['ok', 'ok']);
+    assert.equal((await keys.get(key.id)).sync?.state, 'synced');
+  });
+
+  it('leaves the twin of another deployment alone', async () => {
+    const { key, secret } = await keys.create({ name: 'Taken', models: ['free'], rpmLimit: 5 });
+    const token = tokenOf(secret);
+    const mark = { key_id: key.id, deployment_id: 'production' };
+    await client.keys.update(token, { metadata: { express_llm_keys: mark } });
+    await keys.update(key.id, { rpmLimit: 9 });
+    await mirror.flush();
+    assert.match((await keys.get(key.id)).sync?.error ?? '', /another deployment/);
+    assert.equal((await client.keys.find(token))?.rpm_limit, 5);
+    await keys.delete(key.id);
+    await mirror.flush();
+    assert.equal((await client.keys.find(token))?.rpm_limit, 5);
+  });
+
+  it('a reset spend is reset there as well, and a rotated key goes on from what it has spent', async () => {
+    const { key, secret } = await keys.create({ name: 'Spender', models: ['free'], maxBudget: 2 });
+    await client.keys.update(tokenOf(secret), { spend: 1.5 });
+    const { secret: second } = await keys.rotate(key.id);
+    assert.equal((await client.keys.find(tokenOf(second)))?.spend, 1.5);
+    await keys.resetSpend(key.id);
+    await mirror.flush();
+    assert.equal((await client.keys.find(tokenOf(second)))?.spend, 0);
+    assert.equal((await keys.get(key.id)).sync?.state, 'synced');
   });
 
   it('makes a twin of the same secret, with the same limits, and tells of it', async () => {

@@ -3,7 +3,7 @@ import { refuseUnknownOptions } from '../../options.ts';
 import { createKeys, isNotFound, type LiteLLMKeys } from './keys.ts';
 import {
   type LiteLLMModel,
-  type LiteLLMSpend,
+  type LiteLLMSpendPage,
   type LiteLLMTeam,
   type LiteLLMUser,
   readReply,
@@ -28,6 +28,15 @@ export interface LiteLLMHealth {
   readonly hasLicense: boolean | null;
 }
 
+export interface LiteLLMSpendQuery {
+  /** SHA-256 of the secret that paid, in hex. */
+  readonly token: string;
+  readonly fromMs: number;
+  readonly untilMs: number;
+  /** From 1. */
+  readonly page?: number | undefined;
+}
+
 /** LiteLLM's admin API, as far as keys need it. Every method throws LiteLLMError when the call was not carried out. */
 export interface LiteLLMClient {
   /** For one attempt. */
@@ -47,8 +56,8 @@ export interface LiteLLMClient {
   };
   /** The models that the proxy serves. */
   models(): Promise<readonly LiteLLMModel[]>;
-  /** The calls that a key paid for, of the last days that LiteLLM keeps. */
-  spendLogs(token: string): Promise<readonly LiteLLMSpend[]>;
+  /** The calls that a key paid for and that began in a stretch of time, newest first, up to 100 a page. */
+  spendLogs(query: LiteLLMSpendQuery): Promise<LiteLLMSpendPage>;
   /** @throws LiteLLMError saying whether the URL, the key or the database is what is wrong */
   health(): Promise<LiteLLMHealth>;
 }
@@ -104,7 +113,10 @@ export function createLiteLLMClient(options: LiteLLMClientOptions): LiteLLMClien
     teams,
     users,
     models: async () => (await read('/model/info', replies.models)).data,
-    spendLogs: (token) => read('/spend/logs', replies.spendLog, { api_key: token }),
+    spendLogs: ({ token, fromMs, untilMs, page = 1 }) =>
+      read('/spend/logs/v2', replies.spendPage, {
+        ...{ api_key: token, start_date: spendTime(fromMs), end_date: spendTime(untilMs), page, page_size: 100 },
+      }),
 
     async health() {
       const open = await read('/health/readiness', replies.readiness);
@@ -118,6 +130,11 @@ export function createLiteLLMClient(options: LiteLLMClientOptions): LiteLLMClien
       };
     },
   };
+}
+
+/** `2026-11-28 17:06:05`, in UTC: the only form that releases take. */
+function spendTime(ms: number): string {
+  return new Date(ms).toISOString().slice(0, 19).replace('T', ' ');
 }
 
 function checkOptions(options: LiteLLMClientOptions): { baseUrl: URL; masterKey: string; timeoutMs: number } {

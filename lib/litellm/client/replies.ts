@@ -6,6 +6,8 @@ export interface LiteLLMKey {
   /** SHA-256 of the secret, hex; `null` where a release leaves it out. */
   readonly token: string | null;
   readonly key_alias: string | null;
+  /** The end of the secret: `sk-...7f3a`. */
+  readonly key_name: string | null;
   /** USD. */
   readonly spend: number;
   /** ISO 8601. */
@@ -18,7 +20,14 @@ export interface LiteLLMKey {
   readonly budget_reset_at: string | null;
   readonly rpm_limit: number | null;
   readonly tpm_limit: number | null;
+  readonly tpd_limit: number | null;
   readonly max_parallel_requests: number | null;
+  /** Further budgets, of newer releases. */
+  readonly budget_limits: readonly unknown[];
+  /** Limits that several keys may share. */
+  readonly litellm_budget_table: { readonly [name: string]: unknown };
+  /** Empty: all. */
+  readonly allowed_routes: readonly string[];
   readonly model_max_budget: { readonly [model: string]: unknown };
   readonly metadata: { readonly [name: string]: unknown };
   readonly blocked: boolean;
@@ -66,7 +75,15 @@ export interface LiteLLMSpend {
   readonly completion_tokens: number;
   readonly startTime: string;
   readonly endTime: string;
-  readonly metadata: { readonly [name: string]: unknown };
+  /** `failure`: it consumed nothing. */
+  readonly status: string | null;
+}
+
+export interface LiteLLMSpendPage {
+  readonly data: readonly LiteLLMSpend[];
+  readonly total: number;
+  readonly page: number;
+  readonly total_pages: number;
 }
 
 const text = Joi.string().allow('');
@@ -80,6 +97,7 @@ const lenient = { stripUnknown: true, convert: false } as const;
 const key = Joi.object<LiteLLMKey>({
   token: textOrNull,
   key_alias: textOrNull,
+  key_name: textOrNull,
   spend: Joi.number().allow(null).empty(null).default(0),
   expires: textOrNull,
   models: names,
@@ -90,7 +108,11 @@ const key = Joi.object<LiteLLMKey>({
   budget_reset_at: textOrNull,
   rpm_limit: numberOrNull,
   tpm_limit: numberOrNull,
+  tpd_limit: numberOrNull,
   max_parallel_requests: numberOrNull,
+  budget_limits: Joi.array().items(Joi.any()).allow(null).empty(null).default([]),
+  litellm_budget_table: object,
+  allowed_routes: names,
   model_max_budget: object,
   metadata: object,
   blocked: Joi.boolean().allow(null).empty(null).default(false),
@@ -145,25 +167,30 @@ export const replies = {
       .items(Joi.object({ model_name: text.required(), model_info: object }))
       .required(),
   }).required(),
-  spendLog: Joi.array<LiteLLMSpend[]>()
-    .items(
-      Joi.object({
-        request_id: text.required(),
-        api_key: text.required(),
-        model: text.required(),
-        model_group: textOrNull,
-        spend: Joi.number().required(),
-        prompt_tokens: Joi.number().allow(null).empty(null).default(0),
-        completion_tokens: Joi.number().allow(null).empty(null).default(0),
-        startTime: text.required(),
-        endTime: text.required(),
-        metadata: object,
-      }),
-    )
-    .required(),
-  readiness: Joi.object<{ status: string; db: string | null; litellm_version: string | null }>({
+  spendPage: Joi.object<LiteLLMSpendPage>({
+    data: Joi.array()
+      .items(
+        Joi.object({
+          request_id: text.required(),
+          api_key: text.required(),
+          model: text.required(),
+          model_group: textOrNull,
+          spend: Joi.number().required(),
+          prompt_tokens: Joi.number().allow(null).empty(null).default(0),
+          completion_tokens: Joi.number().allow(null).empty(null).default(0),
+          startTime: text.required(),
+          endTime: text.required(),
+          status: textOrNull,
+        }),
+      )
+      .required(),
+    total: count,
+    page: count,
+    total_pages: count,
+  }).required(),
+  readiness: Joi.object<{ status: string; db: string; litellm_version: string | null }>({
     status: text.required(),
-    db: textOrNull,
+    db: text.required(),
     litellm_version: textOrNull,
   }).required(),
   license: Joi.object<{ has_license: boolean }>({ has_license: Joi.boolean().required() }).required(),

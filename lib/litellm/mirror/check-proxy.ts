@@ -8,6 +8,14 @@ const infected = ['1.82.7', '1.82.8'];
 
 /** @throws LiteLLMError saying in one sentence what a mirror cannot work with */
 export async function checkProxy(client: LiteLLMClient): Promise<LiteLLMHealth> {
+  try {
+    return await check(client);
+  } catch (error) {
+    throw error instanceof LiteLLMError ? explained(error) : error;
+  }
+}
+
+async function check(client: LiteLLMClient): Promise<LiteLLMHealth> {
   const health = await client.health();
   if (!health.hasDatabase) {
     throw new LiteLLMError('litellm_unexpected', 'This LiteLLM has no database, and so no keys: set its DATABASE_URL');
@@ -25,6 +33,17 @@ export async function checkProxy(client: LiteLLMClient): Promise<LiteLLMHealth> 
   // Older releases tell anybody how they are; only a list of keys shows whether the master key is one.
   await client.keys.list({ size: 1 });
   return health;
+}
+
+function explained(error: LiteLLMError): LiteLLMError {
+  const { status } = error.answer;
+  if (status === 401 || status === 403) {
+    return new LiteLLMError('litellm_refused', 'LiteLLM does not take this master key', error.answer);
+  }
+  if (status === 404 || status === 405) {
+    return new LiteLLMError('litellm_unexpected', 'There is no LiteLLM at this URL: it knows no /health', error.answer);
+  }
+  return error;
 }
 
 function isOlder(version: string): boolean {

@@ -2,7 +2,7 @@ import type { VirtualKeys } from '../../keys/virtual-keys.ts';
 import { refuseUnknownOptions } from '../../options.ts';
 import type { LiteLLMClient } from '../client/client.ts';
 import type { EveryModel } from '../twin/model-names.ts';
-import type { SecretVault } from '../vault.ts';
+import { discreetVault, type SecretVault } from '../vault.ts';
 
 /** Which side is right where a twin differs: `report` changes neither. */
 export type ReconcilePolicy = 'ours' | 'theirs' | 'report';
@@ -77,7 +77,7 @@ export function checkMirrorOptions(options: MirrorOptions): CheckedMirrorOptions
     throw new TypeError(`${where}: leaseMs must be more than twice the client's timeoutMs of ${client.timeoutMs}`);
   }
   const isNamed = options.deploymentId !== undefined;
-  const waiting = whenDown === 'queue' ? vault : undefined;
+  const waiting = whenDown === 'queue' && vault !== undefined ? discreetVault(vault) : undefined;
   return { keys, client, deploymentId, isNamed, vault: waiting, models, limits, policy, leaseMs };
 }
 

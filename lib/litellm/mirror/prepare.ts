@@ -1,17 +1,18 @@
 import { createHash } from 'node:crypto';
-import { AliasTakenError, InvalidRequestError, isLlmKeysError, LiteLLMError } from '../../errors.ts';
+import { AliasTakenError, InvalidRequestError, LiteLLMError, type Problem } from '../../errors.ts';
 import type { KeyChange, KeyHook } from '../../keys/hooks.ts';
 import type { SecretFormat } from '../../keys/secret.ts';
-import type { Store } from '../../stores/store.ts';
 import type { LiteLLMClient } from '../client/client.ts';
-import { maxParallelAtMost, type TwinOptions, wantedTwin } from '../twin/wanted-twin.ts';
+import { expiresAtMostMs, maxParallelAtMost, type TwinOptions, wantedTwin } from '../twin/wanted-twin.ts';
 import type { SecretVault } from '../vault.ts';
 import { isAliasTaken, otherAlias } from './fresh-alias.ts';
-import type { TwinEntry, TwinRecord, TwinRows } from './twin-rows.ts';
-import type { TwinWriter } from './twin-writer.ts';
+import type { MirrorStore } from './mirror-store.ts';
+import { type TwinEntry, type TwinRecord, type TwinRows, withEntry } from './twin-rows.ts';
+import type { TwinWriter, WrittenTwin } from './twin-writer.ts';
 
 export interface PrepareOptions {
-  readonly store: Store;
+  readonly store: MirrorStore;
+  /** The service's time. */
   readonly now: () => number;
   readonly hash: SecretFormat['hash'];
   readonly client: LiteLLMClient;
@@ -33,85 +34,81 @@ export interface PrepareOptions {
 export function createPreparation(options: PrepareOptions): KeyHook {
   const { store, now, hash, client, rows, writer, twinOptions, vault, leaseMs, wake } = options;
 
-  /** The key's other twin gives its alias up, since both are there for a while. */
-  function withEntry(twin: TwinRecord, entry: TwinEntry): TwinRecord {
-    const entries = twin.entries.map((other) =>
-      other.alias === entry.alias ? { ...other, alias: otherAlias(other.alias), aliasOf: null } : other,
-    );
-    return { ...twin, state: 'pending', entries: [...entries, entry] };
+  function entryOf({ key }: KeyChange, secret: string): TwinEntry {
+    const token = tokenOf(secret);
+    const { alias } = key;
+    return {
+      secretHash: hash(secret),
+      token,
+      alias,
+      aliasOf: alias,
+      sealed: null,
+      preparedUntilMs: null,
+      pulled: null,
+    };
   }
 
-  function withoutPreparation(twin: TwinRecord, token: string): TwinRecord {
-    const entries = twin.entries.map((entry) => (entry.token === token ? { ...entry, preparedUntilMs: null } : entry));
-    return { ...twin, entries };
-  }
-
-  async function makeTwin({ key, before }: KeyChange, secret: string, entry: TwinEntry, sendUntilMs: number) {
+  /** The key's other twins are there for a while: one of them may have to be called otherwise. */
+  async function makeTwin(change: KeyChange, secret: string, entry: TwinEntry, sendUntilMs: number) {
+    const { key } = change;
     const keys = client.keysUntil(sendUntilMs);
-    const known = (await rows.find(key.id))?.entries.filter(({ token }) => token !== entry.token) ?? [];
     const wanted = wantedTwin({ key, status: key.status, endsAtMs: null }, await twinOptions());
-    let spend: number | undefined;
-    if (before !== null) {
-      const shownBefore = { key: before, status: before.status, endsAtMs: null };
-      const wantedBefore = wantedTwin(shownBefore, await twinOptions());
-      for (const { token, alias } of known) {
-        const theirs = await keys.find(token);
-        if (theirs === undefined) continue;
-        spend = Math.max(spend ?? 0, theirs.spend);
-        if (theirs.key_alias === entry.alias) await writer.update(keys, token, wantedBefore, alias);
-      }
+    const others = (await rows.find(key.id))?.entries.filter(({ token }) => token !== entry.token) ?? [];
+    let spend = 0;
+    for (const { token, alias } of others) {
+      spend = Math.max(spend, (await writer.rename(keys, token, entry.alias, alias)) ?? 0);
     }
     return writer.generate(keys, secret, wanted, entry.alias, spend);
   }
 
   async function prepare(change: KeyChange, secret: string): Promise<void> {
-    const { key } = change;
-    const token = createHash('sha256').update(secret).digest('hex');
-    const entry: TwinEntry = {
-      secretHash: hash(secret),
-      token,
-      alias: key.alias,
-      aliasOf: key.alias,
-      sealed: vault === undefined ? null : await vault.seal(secret),
-      preparedUntilMs: now() + leaseMs,
-    };
+    const { key, action } = change;
     const sendUntilMs = performance.now() + leaseMs - client.timeoutMs;
-    await rows.change(key.id, (twin) => withEntry(twin, entry));
+    const entry = {
+      ...entryOf(change, secret),
+      sealed: vault === undefined ? null : await vault.seal(secret),
+      preparedUntilMs: (await store.now()) + leaseMs,
+    };
+    // Whoever looks at the key finds the entry, also when nothing more is heard of this process.
     await store.enqueueOutbox([key.id], leaseMs);
+    await rows.change(key.id, (twin) => withPrepared(twin, entry));
     try {
-      const { alias, warnings } = await makeTwin(change, secret, entry, sendUntilMs);
-      await rows.change(key.id, (twin) => ({
-        ...twin,
-        warnings,
-        entries: twin.entries.map((other) => (other.token === token ? { ...other, alias, sealed: null } : other)),
-      }));
+      const written = await makeTwin(change, secret, entry, sendUntilMs);
+      await rows.change(key.id, (twin) => withMade(twin, entry, written));
     } catch (error) {
-      if (vault !== undefined && isUnavailable(error)) return;
-      await clearUp(key.id, token);
+      // What was sent may still be carried out: without a vault the key is looked at when that is over.
+      if (error instanceof LiteLLMError && error.code === 'litellm_unavailable') {
+        if (vault !== undefined) return;
+        throw error;
+      }
+      await clearUp(key.id, entry).catch(() => undefined);
       // The service draws another alias, and both sides are called alike.
-      throw change.action === 'create' && isAliasTaken(error) ? new AliasTakenError() : error;
+      throw action === 'create' && isAliasTaken(error) ? new AliasTakenError() : error;
     }
   }
 
   /** Nobody waits for this secret any more: whoever looks at the key removes its twin, unless the record names it. */
-  async function clearUp(keyId: string, token: string): Promise<void> {
-    await rows.change(keyId, (twin) => withoutPreparation(twin, token));
+  async function clearUp(keyId: string, entry: TwinEntry): Promise<void> {
+    await rows.change(keyId, (twin) => {
+      const known = twin.entries.find(({ token }) => token === entry.token) ?? entry;
+      return withEntry(twin, { ...known, preparedUntilMs: null });
+    });
+    await lookSoon(keyId);
+  }
+
+  async function lookSoon(keyId: string): Promise<void> {
     await store.enqueueOutbox([keyId], 0);
     wake();
   }
 
-  async function finish({ key, action, secret }: KeyChange): Promise<void> {
-    if (secret !== null) {
-      const token = createHash('sha256').update(secret).digest('hex');
-      const syncedAtMs = now();
-      await rows.change(key.id, (twin) => {
-        const isThere = twin.entries.some((entry) => entry.token === token && entry.sealed === null);
-        const isSynced = isThere && action === 'create';
-        const synced = isSynced ? { state: 'synced' as const, error: null, attempts: 0, syncedAtMs } : {};
-        return { ...withoutPreparation(twin, token), ...synced };
-      });
-    }
-    wake();
+  async function finish(change: KeyChange, secret: string): Promise<void> {
+    const { key, action } = change;
+    const token = tokenOf(secret);
+    const isKnown = (await rows.find(key.id))?.entries.some((entry) => entry.token === token) === true;
+    // The change took so long that somebody has cleared up after it.
+    if (!isKnown) await prepare(change, secret);
+    await rows.change(key.id, (twin) => withFinished(twin, token, action === 'create' ? now() : null));
+    await lookSoon(key.id);
   }
 
   return {
@@ -120,22 +117,53 @@ export function createPreparation(options: PrepareOptions): KeyHook {
       refuseUnholdable(change);
       if (change.secret !== null) await prepare(change, change.secret);
     },
-    after: finish,
+    async after(change) {
+      if (change.secret !== null) return finish(change, change.secret);
+      if (change.action !== 'resetSpend') return wake();
+      await rows.change(change.key.id, (twin) => ({ ...twin, mustResetSpend: true }));
+      await lookSoon(change.key.id);
+    },
     async undo(change) {
-      if (change.secret !== null)
-        await clearUp(change.key.id, createHash('sha256').update(change.secret).digest('hex'));
+      if (change.secret !== null) await clearUp(change.key.id, entryOf(change, change.secret));
     },
   };
 }
 
-function isUnavailable(error: unknown): boolean {
-  return error instanceof LiteLLMError && isLlmKeysError(error) && error.code === 'litellm_unavailable';
+function tokenOf(secret: string): string {
+  return createHash('sha256').update(secret).digest('hex');
 }
 
-/** @throws InvalidRequestError naming what LiteLLM has no room for */
-function refuseUnholdable({ key }: KeyChange): void {
-  const { maxParallelRequests } = key;
-  if (maxParallelRequests === null || maxParallelRequests <= maxParallelAtMost) return;
-  const message = `must be at most ${maxParallelAtMost}, which is what LiteLLM holds`;
-  throw new InvalidRequestError([{ field: 'maxParallelRequests', message }]);
+/** The key's other twin gives its alias up. */
+function withPrepared(twin: TwinRecord, entry: TwinEntry): TwinRecord {
+  const entries = twin.entries.map((other) =>
+    other.alias === entry.alias ? { ...other, alias: otherAlias(other.alias), aliasOf: null } : other,
+  );
+  return withEntry({ ...twin, state: 'pending', entries }, entry);
+}
+
+function withMade(twin: TwinRecord, entry: TwinEntry, { alias, warnings }: WrittenTwin): TwinRecord {
+  return { ...withEntry(twin, { ...entry, alias, sealed: null }), warnings };
+}
+
+/** `syncedAtMs`: when both sides were equal, if they are; `null`: the key has other twins to look at. */
+function withFinished(twin: TwinRecord, token: string, syncedAtMs: number | null): TwinRecord {
+  const entries = twin.entries.map((entry) => (entry.token === token ? { ...entry, preparedUntilMs: null } : entry));
+  const isThere = entries.some((entry) => entry.token === token && entry.sealed === null);
+  if (syncedAtMs === null || !isThere) return { ...twin, entries };
+  return { ...twin, entries, state: 'synced', error: null, attempts: 0, syncedAtMs };
+}
+
+/** Of what is there already LiteLLM holds as much as it can. @throws InvalidRequestError naming what it has no room for */
+function refuseUnholdable({ key, before }: KeyChange): void {
+  const problems: Problem[] = [];
+  const { maxParallelRequests, expiresAt } = key;
+  if (maxParallelRequests !== before?.maxParallelRequests && (maxParallelRequests ?? 0) > maxParallelAtMost) {
+    const message = `must be at most ${maxParallelAtMost}, which is what LiteLLM holds`;
+    problems.push({ field: 'maxParallelRequests', message });
+  }
+  if (expiresAt !== null && expiresAt !== before?.expiresAt && Date.parse(expiresAt) > expiresAtMostMs) {
+    const message = `must be at most ${new Date(expiresAtMostMs).toISOString()}, which is what LiteLLM holds`;
+    problems.push({ field: 'expiresAt', message });
+  }
+  if (problems.length > 0) throw new InvalidRequestError(problems);
 }

@@ -2,15 +2,17 @@ import { LiteLLMError } from '../../errors.ts';
 import { isKeyRecord } from '../../keys/record-check.ts';
 import { showKeySettings } from '../../keys/show-key.ts';
 import { keyStatus, type VirtualKeyRecord } from '../../keys/virtual-key.ts';
-import type { Store } from '../../stores/store.ts';
 import type { LiteLLMKeys } from '../client/keys.ts';
-import { type TwinOptions, wantedTwin } from '../twin/wanted-twin.ts';
+import { type OwnPeriod, ownPeriod } from '../twin/budget-duration.ts';
+import { type TwinOptions, twinBudget, wantedTwin } from '../twin/wanted-twin.ts';
 import type { SecretVault } from '../vault.ts';
-import { newTwin, type TwinEntry, type TwinRecord, type TwinRows } from './twin-rows.ts';
-import type { TwinWriter } from './twin-writer.ts';
+import type { MirrorStore } from './mirror-store.ts';
+import { newTwin, type TwinEntry, type TwinRecord, type TwinRows, withEntry } from './twin-rows.ts';
+import type { TwinWriter, WrittenTwin } from './twin-writer.ts';
 
 export interface SyncKeyOptions {
-  readonly store: Store;
+  readonly store: MirrorStore;
+  /** The service's time. */
   readonly now: () => number;
   readonly rows: TwinRows;
   readonly writer: TwinWriter;
@@ -19,10 +21,17 @@ export interface SyncKeyOptions {
   readonly onChanged: (before: TwinRecord, after: TwinRecord) => void;
 }
 
+export interface SyncContext {
+  /** Tries since the key was changed, this one included. */
+  readonly attempts: number;
+  /** How long something may still be carried out that others have sent for this key. */
+  readonly unsettledForMs: number;
+}
+
 /** What looking at a key came to. */
 export type Looked =
-  /** Both sides are equal, or nothing can be done; `againAtMs`: until this time of the service. */
-  | { readonly outcome: 'done'; readonly againAtMs: number | null }
+  /** Both sides are equal, or nothing can be done; `againInMs`: until then. */
+  | { readonly outcome: 'done'; readonly againInMs: number | null }
   /** LiteLLM did not take it. */
   | { readonly outcome: 'failed' }
   /** What is known of the twin was changed meanwhile. */
@@ -32,19 +41,30 @@ export type Looked =
  * Makes the twins of one key what its record says now, whatever was sent before. `keys` refuses to send once somebody else
  * may have taken over.
  */
-export type SyncKey = (keyId: string, keys: LiteLLMKeys, attempts: number) => Promise<Looked>;
+export type SyncKey = (keyId: string, keys: LiteLLMKeys, context: SyncContext) => Promise<Looked>;
 
 /** What the record says of a secret. */
 type Role =
   | { readonly role: 'wanted'; readonly isCurrent: boolean; readonly endsAtMs: number | null }
-  | { readonly role: 'prepared'; readonly untilMs: number }
+  | { readonly role: 'prepared'; readonly forMs: number }
   | { readonly role: 'unwanted' };
 
-interface Progress {
+interface Judged {
+  readonly entry: TwinEntry;
+  readonly told: Role;
+}
+
+/** A key as it is looked at once. */
+interface Look {
+  readonly keys: LiteLLMKeys;
+  readonly record: VirtualKeyRecord | undefined;
+  readonly mustResetSpend: boolean;
   readonly entries: TwinEntry[];
   readonly warnings: string[];
-  /** Times at which there is more to do. */
-  readonly againAtMs: number[];
+  /** After how long there is more to do. */
+  readonly againInMs: number[];
+  /** USD, the most that LiteLLM has counted on one of the key's secrets: the next one goes on from there. */
+  spend: number;
   isMissing: boolean;
 }
 
@@ -60,67 +80,87 @@ export function createSyncKey(options: SyncKeyOptions): SyncKey {
     throw new LiteLLMError('litellm_refused', 'The record of the key cannot be read');
   }
 
-  async function writeTwin(keys: LiteLLMKeys, record: VirtualKeyRecord, entry: TwinEntry, endsAtMs: number | null) {
+  async function writeTwin(
+    { keys, spend, mustResetSpend }: Look,
+    record: VirtualKeyRecord,
+    { token, alias, sealed }: TwinEntry,
+    endsAtMs: number | null,
+  ): Promise<WrittenTwin | undefined> {
     const source = { key: showKeySettings(record), status: keyStatus(record, now()), endsAtMs };
     const wanted = wantedTwin(source, await twinOptions());
-    const written = await writer.update(keys, entry.token, wanted, entry.alias);
-    if (written !== undefined || entry.sealed === null || vault === undefined) return written;
-    return writer.generate(keys, await vault.open(entry.sealed), wanted, entry.alias);
+    const written = await writer.update(keys, token, wanted, alias);
+    if (written !== undefined) {
+      if (mustResetSpend && written.spend > 0) await writer.resetSpend(keys, token);
+      return written;
+    }
+    if (sealed === null || vault === undefined) return undefined;
+    const secret = await vault.open(sealed);
+    return writer.generate(keys, secret, wanted, alias, mustResetSpend ? 0 : spend);
   }
 
-  async function lookAt(
-    keys: LiteLLMKeys,
-    entry: TwinEntry,
-    record: VirtualKeyRecord | undefined,
-    progress: Progress,
-  ): Promise<void> {
-    const told = roleOf(entry, record, now());
+  async function lookAt(look: Look, { entry, told }: Judged): Promise<void> {
+    const { record, entries, againInMs } = look;
     if (told.role === 'prepared') {
-      progress.entries.push(entry);
-      progress.againAtMs.push(told.untilMs);
+      entries.push(entry);
+      againInMs.push(told.forMs);
     } else if (told.role === 'unwanted' || record === undefined) {
-      await writer.remove(keys, entry.token);
+      look.spend = Math.max(look.spend, (await writer.remove(look.keys, entry.token)) ?? 0);
     } else {
-      const written = await writeTwin(keys, record, entry, told.endsAtMs);
+      const written = await writeTwin(look, record, entry, told.endsAtMs);
       if (written === undefined) {
         // The twin of a secret before the last rotation is not needed any more.
-        if (told.isCurrent) progress.entries.push(entry);
-        progress.isMissing ||= told.isCurrent;
+        if (told.isCurrent) entries.push(entry);
+        look.isMissing ||= told.isCurrent;
         return;
       }
-      const { alias, warnings } = written;
-      progress.entries.push({ ...entry, alias, sealed: null, preparedUntilMs: null });
-      progress.warnings.push(...warnings);
-      if (told.endsAtMs !== null) progress.againAtMs.push(told.endsAtMs);
+      entries.push({ ...entry, alias: written.alias, sealed: null, preparedUntilMs: null });
+      look.warnings.push(...written.warnings);
+      look.spend = Math.max(look.spend, written.spend);
+      if (told.endsAtMs !== null) againInMs.push(Math.max(0, told.endsAtMs - now()));
     }
   }
 
-  async function look(keys: LiteLLMKeys, twin: TwinRecord, record: VirtualKeyRecord | undefined): Promise<Progress> {
-    const progress: Progress = { entries: [], warnings: [], againAtMs: [], isMissing: false };
-    // The successor gets the alias of the one before it, which has to give it up first.
-    const entries = withAliases(twin.entries, record).toSorted(
-      (a, b) => Number(isCurrent(a, record)) - Number(isCurrent(b, record)),
-    );
-    for (const entry of entries) await lookAt(keys, entry, record, progress);
+  async function lookAtAll(look: Look, twin: TwinRecord, storeNowMs: number): Promise<void> {
+    const { record, entries } = look;
+    const times = { nowMs: now(), storeNowMs };
+    const judged = twin.entries.map((entry) => ({ entry, told: roleOf(entry, record, times) }));
+    for (const each of withAliases(judged, record)) await lookAt(look, each);
     const isOpen = record !== undefined && record.revokedAtMs === null;
-    progress.isMissing ||= isOpen && !progress.entries.some((entry) => isCurrent(entry, record));
-    return progress;
+    look.isMissing ||= isOpen && !entries.some((entry) => isCurrent(entry, record));
   }
 
   async function save(before: TwinRecord, after: TwinRecord): Promise<boolean> {
     const isStored = await rows.put(after);
     if (isStored) onChanged(before, after);
+    // Whoever was quicker does not know what was sent here: what was forgotten meanwhile has to be looked at again.
+    else await rows.change(before.keyId, (current) => withForgotten(current, before));
     return isStored;
   }
 
-  return async (keyId, keys, attempts) => {
+  return async (keyId, keys, { attempts, unsettledForMs }) => {
     // First the twin, then the record: a secret that is not being prepared any more is named by a record read later.
-    const twin = (await rows.find(keyId)) ?? newTwin(keyId);
+    const found = (await rows.find(keyId)) ?? newTwin(keyId);
+    const storeNowMs = await store.now();
+    const unsettledUntilMs =
+      unsettledForMs > 0 ? storeNowMs + unsettledForMs : laterThan(found.unsettledUntilMs, storeNowMs);
+    const twin = { ...found, unsettledUntilMs };
     try {
       const record = await findRecord(keyId);
-      const { entries, warnings, againAtMs, isMissing } = await look(keys, twin, record);
+      const period = record === undefined ? undefined : periodOf(record, now());
+      const mustResetSpend = twin.mustResetSpend || isNewPeriod(period, twin);
+      const look: Look = {
+        ...{ keys, record, mustResetSpend, entries: [], warnings: [], againInMs: [] },
+        ...{ spend: 0, isMissing: false },
+      };
+      if (unsettledUntilMs !== null) look.againInMs.push(unsettledUntilMs - storeNowMs);
+      if (period !== undefined) look.againInMs.push(Math.max(0, period.endMs - now()));
+      const countsSinceMs = mustResetSpend ? now() : (twin.spendSinceMs ?? now());
+      await lookAtAll(look, twin, storeNowMs);
+      const { entries, warnings, againInMs, isMissing } = look;
       if (record === undefined && entries.length === 0) {
-        return (await rows.remove(twin)) ? { outcome: 'done', againAtMs: null } : { outcome: 'overtaken' };
+        if (await rows.remove(twin)) return { outcome: 'done', againInMs: null };
+        await rows.change(keyId, (current) => withForgotten(current, twin));
+        return { outcome: 'overtaken' };
       }
       const result = isMissing
         ? ({ state: 'orphaned', error: goneText, syncedAtMs: twin.syncedAtMs } as const)
@@ -131,9 +171,11 @@ export function createSyncKey(options: SyncKeyOptions): SyncKey {
         entries,
         warnings: [...new Set(warnings)],
         attempts: 0,
+        mustResetSpend: false,
+        spendSinceMs: period === undefined ? null : countsSinceMs,
       });
       if (!isStored) return { outcome: 'overtaken' };
-      return { outcome: 'done', againAtMs: againAtMs.length === 0 ? null : Math.min(...againAtMs) };
+      return { outcome: 'done', againInMs: againInMs.length === 0 ? null : Math.min(...againInMs) };
     } catch (error) {
       if (!(error instanceof LiteLLMError)) throw error;
       const state = error.code === 'litellm_unavailable' ? 'pending' : 'error';
@@ -143,16 +185,22 @@ export function createSyncKey(options: SyncKeyOptions): SyncKey {
   };
 }
 
-function roleOf(entry: TwinEntry, record: VirtualKeyRecord | undefined, nowMs: number): Role {
-  if (record !== undefined && record.revokedAtMs === null) {
+function roleOf(
+  entry: TwinEntry,
+  record: VirtualKeyRecord | undefined,
+  { nowMs, storeNowMs }: { readonly nowMs: number; readonly storeNowMs: number },
+): Role {
+  if (record !== undefined) {
+    // It takes no other secret either.
+    if (record.revokedAtMs !== null) return { role: 'unwanted' };
     if (isCurrent(entry, record)) return { role: 'wanted', isCurrent: true, endsAtMs: null };
     const { previousSecret } = record;
     if (previousSecret?.secretHash === entry.secretHash && previousSecret.endsAtMs > nowMs) {
       return { role: 'wanted', isCurrent: false, endsAtMs: previousSecret.endsAtMs };
     }
   }
-  if (entry.preparedUntilMs !== null && entry.preparedUntilMs > nowMs) {
-    return { role: 'prepared', untilMs: entry.preparedUntilMs };
+  if (entry.preparedUntilMs !== null && entry.preparedUntilMs > storeNowMs) {
+    return { role: 'prepared', forMs: entry.preparedUntilMs - storeNowMs };
   }
   return { role: 'unwanted' };
 }
@@ -161,13 +209,39 @@ function isCurrent({ secretHash }: TwinEntry, record: VirtualKeyRecord | undefin
   return record?.secretHash === secretHash;
 }
 
-/** The current secret's twin is called as its key, unless another one is, or had to be called otherwise. */
-function withAliases(entries: readonly TwinEntry[], record: VirtualKeyRecord | undefined): readonly TwinEntry[] {
-  if (record === undefined) return entries;
+/**
+ * The current secret's twin is called as its key, unless another one is that stays, or it had to be called otherwise. It
+ * comes last: the one before it has to give the alias up first.
+ */
+function withAliases(judged: readonly Judged[], record: VirtualKeyRecord | undefined): readonly Judged[] {
+  if (record === undefined) return judged;
   const { alias } = record;
-  return entries.map((entry) => {
-    const isHeld = entries.some((other) => other !== entry && other.alias === alias);
-    if (!isCurrent(entry, record) || entry.aliasOf === alias || isHeld) return entry;
-    return { ...entry, alias, aliasOf: alias };
-  });
+  return judged
+    .map(({ entry, told }) => {
+      const isHeld = judged.some(
+        (other) => other.entry !== entry && other.entry.alias === alias && other.told.role !== 'unwanted',
+      );
+      const isNamed = !isCurrent(entry, record) || entry.aliasOf === alias || isHeld;
+      return { told, entry: isNamed ? entry : { ...entry, alias, aliasOf: alias } };
+    })
+    .sort((a, b) => Number(isCurrent(a.entry, record)) - Number(isCurrent(b.entry, record)));
+}
+
+/** What is known of a twin now, and the secrets that were known before. */
+function withForgotten(current: TwinRecord, before: TwinRecord): TwinRecord {
+  return before.entries
+    .filter(({ token }) => !current.entries.some((entry) => entry.token === token))
+    .reduce((twin, entry) => withEntry(twin, { ...entry, sealed: null, preparedUntilMs: null }), current);
+}
+
+function periodOf(record: VirtualKeyRecord, nowMs: number): OwnPeriod | undefined {
+  return ownPeriod(twinBudget(showKeySettings(record))?.budgetDuration ?? null, record.createdAtMs, nowMs);
+}
+
+function isNewPeriod(period: OwnPeriod | undefined, { spendSinceMs }: TwinRecord): boolean {
+  return period !== undefined && spendSinceMs !== null && period.startMs > spendSinceMs;
+}
+
+function laterThan(ms: number | null, nowMs: number): number | null {
+  return ms !== null && ms > nowMs ? ms : null;
 }

@@ -1,5 +1,18 @@
 import Joi from 'joi';
-import type { Store, TwinRow, TwinState } from '../../stores/store.ts';
+import type { TwinRow, TwinState } from '../../stores/store.ts';
+import type { MirrorStore } from './mirror-store.ts';
+
+/** How far the calls that were made there with a secret are in the usage record of its key. */
+export interface PulledSpend {
+  /** USD that was spent there before the key was ours, until it is in the record; `null`: nothing is left of it. */
+  readonly openingUsd: number | null;
+  /** USD that LiteLLM had counted when it was last asked. */
+  readonly seenUsd: number;
+  /** When it was first asked and had counted that much. */
+  readonly seenSinceMs: number;
+  /** Every call that had ended before this moment is in the record. */
+  readonly countedUntilMs: number;
+}
 
 /** One secret of a key, and the twin that it has. */
 export interface TwinEntry {
@@ -12,8 +25,10 @@ export interface TwinEntry {
   readonly aliasOf: string | null;
   /** The secret in a vault, for as long as LiteLLM has not got it. */
   readonly sealed: string | null;
-  /** Somebody creates or rotates the key until then: the record may be about to name this secret. */
+  /** Somebody creates or rotates the key until then, by the store's clock: the record may be about to name this secret. */
   readonly preparedUntilMs: number | null;
+  /** `null`: LiteLLM was never asked. */
+  readonly pulled: PulledSpend | null;
 }
 
 /** What a mirror knows of one key. */
@@ -25,13 +40,29 @@ export interface TwinRecord {
   readonly warnings: readonly string[];
   readonly attempts: number;
   readonly syncedAtMs: number | null;
+  /** Since when LiteLLM counts the spend of a budget whose periods only we know; `null`: there is none. */
+  readonly spendSinceMs: number | null;
+  /** The spend of the key was set to zero, and that of its twins has yet to be. */
+  readonly mustResetSpend: boolean;
+  /** Until then, by the store's clock, LiteLLM may still carry out what somebody sent who has lost the key. */
+  readonly unsettledUntilMs: number | null;
   /** Of its row; 0: there is none yet. */
   readonly version: number;
 }
 
 export function newTwin(keyId: string): TwinRecord {
   const nothing = { entries: [], error: null, warnings: [], attempts: 0, syncedAtMs: null };
-  return { keyId, state: 'pending', ...nothing, version: 0 };
+  const spend = { spendSinceMs: null, mustResetSpend: false };
+  return { keyId, state: 'pending', ...nothing, ...spend, unsettledUntilMs: null, version: 0 };
+}
+
+/** With an entry in place of the one of the same secret, or with one more. */
+export function withEntry(twin: TwinRecord, entry: TwinEntry): TwinRecord {
+  const isKnown = twin.entries.some(({ token }) => token === entry.token);
+  const entries = isKnown
+    ? twin.entries.map((other) => (other.token === entry.token ? entry : other))
+    : [...twin.entries, entry];
+  return { ...twin, entries };
 }
 
 /** What is kept of twins. A row that cannot be read is as good as none. */
@@ -60,6 +91,14 @@ const detailsSchema = Joi.object<Omit<TwinRecord, 'keyId' | 'state' | 'version'>
         aliasOf: textOrNull,
         sealed: textOrNull,
         preparedUntilMs: numberOrNull,
+        pulled: Joi.object({
+          openingUsd: numberOrNull,
+          seenUsd: Joi.number().required(),
+          seenSinceMs: Joi.number().required(),
+          countedUntilMs: Joi.number().required(),
+        })
+          .allow(null)
+          .required(),
       }),
     )
     .required(),
@@ -67,9 +106,12 @@ const detailsSchema = Joi.object<Omit<TwinRecord, 'keyId' | 'state' | 'version'>
   warnings: Joi.array().items(text).required(),
   attempts: Joi.number().required(),
   syncedAtMs: numberOrNull,
+  spendSinceMs: numberOrNull,
+  mustResetSpend: Joi.boolean().required(),
+  unsettledUntilMs: numberOrNull,
 }).required();
 
-export function createTwinRows(store: Store): TwinRows {
+export function createTwinRows(store: MirrorStore): TwinRows {
   async function findAll(keyIds: readonly string[]): Promise<readonly TwinRecord[]> {
     if (keyIds.length === 0) return [];
     return (await store.findTwins(keyIds)).map(readRow);

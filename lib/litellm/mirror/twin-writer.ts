@@ -11,6 +11,8 @@ import { underFreeAlias } from './fresh-alias.ts';
 export interface WrittenTwin {
   readonly alias: string;
   readonly warnings: readonly string[];
+  /** USD that LiteLLM has counted. */
+  readonly spend: number;
 }
 
 export interface TwinWriterOptions {
@@ -28,8 +30,12 @@ export interface TwinWriter {
   generate(keys: LiteLLMKeys, secret: string, wanted: WantedTwin, alias: string, spend?: number): Promise<WrittenTwin>;
   /** `undefined`: there is no twin. */
   update(keys: LiteLLMKeys, token: string, wanted: WantedTwin, alias: string): Promise<WrittenTwin | undefined>;
-  /** Removes a twin, unless it is not of this deployment any more. */
-  remove(keys: LiteLLMKeys, token: string): Promise<void>;
+  /** Gives a twin another alias and nothing else. Answers what it has spent; `undefined`: there is no twin. */
+  rename(keys: LiteLLMKeys, token: string, from: string, to: string): Promise<number | undefined>;
+  /** LiteLLM counts its spend from zero again. */
+  resetSpend(keys: LiteLLMKeys, token: string): Promise<void>;
+  /** Removes a twin, unless it is not of this deployment any more. Answers what it has spent. */
+  remove(keys: LiteLLMKeys, token: string): Promise<number | undefined>;
 }
 
 /** Releases before 1.95 keep a period that is to be cleared. */
@@ -52,8 +58,7 @@ export function createTwinWriter({ deploymentId, now, ensureTeam, onEnterpriseOn
 
   async function send(keys: LiteLLMKeys, token: string, wanted: WantedTwin, alias: string, theirs: LiteLLMKey) {
     if (wanted.team_id !== null && wanted.team_id !== theirs.team_id) await ensureTeam(wanted.team_id);
-    const { metadata } = theirs;
-    await keys.update(token, twinSettings(wanted, alias, { nowMs: now(), metadata, isNew: false }));
+    await keys.update(token, twinSettings(wanted, alias, { nowMs: now(), theirs }));
     if (theirs.blocked && !wanted.blocked) await keys.unblock(token);
   }
 
@@ -66,7 +71,8 @@ export function createTwinWriter({ deploymentId, now, ensureTeam, onEnterpriseOn
     theirs: LiteLLMKey,
   ): Promise<WrittenTwin> {
     refuseForeign(theirs);
-    if (differences(wanted, alias, theirs).length === 0) return { alias, warnings: wanted.warnings };
+    const { spend } = theirs;
+    if (differences(wanted, alias, theirs).length === 0) return { alias, warnings: wanted.warnings, spend };
     const sent = await underFreeAlias(alias, (free) =>
       degrading(wanted, (reduced) => send(keys, token, reduced, free, theirs)),
     );
@@ -74,7 +80,7 @@ export function createTwinWriter({ deploymentId, now, ensureTeam, onEnterpriseOn
     const after = await keys.find(token);
     if (after === undefined) throw new LiteLLMError('litellm_unexpected', 'The twin was removed while it was mended');
     const left = differences(reduced, sent.alias, after);
-    return { alias: sent.alias, warnings: [...reduced.warnings, ...toleratedOf(left)] };
+    return { alias: sent.alias, warnings: [...reduced.warnings, ...toleratedOf(left)], spend };
   }
 
   function refuseForeign({ metadata }: LiteLLMKey): void {
@@ -90,7 +96,7 @@ export function createTwinWriter({ deploymentId, now, ensureTeam, onEnterpriseOn
       if (wanted.team_id !== null) await ensureTeam(wanted.team_id);
       const made = await underFreeAlias(alias, (free) =>
         degrading(wanted, (reduced) => {
-          const settings = twinSettings(reduced, free, { nowMs: now(), isNew: true });
+          const settings = twinSettings(reduced, free, { nowMs: now() });
           return keys.generate({ ...settings, key: secret, ...(spend !== undefined && { spend }) });
         }),
       );
@@ -104,11 +110,23 @@ export function createTwinWriter({ deploymentId, now, ensureTeam, onEnterpriseOn
       return theirs === undefined ? undefined : mend(keys, token, wanted, alias, theirs);
     },
 
+    async rename(keys, token, from, to) {
+      const theirs = await keys.find(token);
+      if (theirs?.key_alias === from) {
+        refuseForeign(theirs);
+        await keys.update(token, { key_alias: to });
+      }
+      return theirs?.spend;
+    },
+
+    resetSpend: (keys, token) => keys.update(token, { spend: 0 }),
+
     async remove(keys, token) {
       const theirs = await keys.find(token);
-      if (theirs === undefined) return;
+      if (theirs === undefined) return undefined;
       refuseForeign(theirs);
       await keys.delete([token]);
+      return theirs.spend;
     },
   };
 }

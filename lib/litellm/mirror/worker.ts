@@ -1,11 +1,12 @@
-import type { ClaimedRow, Logger, Store } from '../../stores/store.ts';
+import { isLlmKeysError } from '../../errors.ts';
+import type { ClaimedRow, Logger } from '../../stores/store.ts';
 import type { LiteLLMClient } from '../client/client.ts';
+import type { MirrorStore } from './mirror-store.ts';
 import type { Looked, SyncKey } from './sync-key.ts';
 
 export interface WorkerOptions {
-  readonly store: Store;
+  readonly store: MirrorStore;
   readonly client: LiteLLMClient;
-  readonly now: () => number;
   readonly syncKey: SyncKey;
   /** How long a key belongs to the process that looks at it. */
   readonly leaseMs: number;
@@ -15,14 +16,19 @@ export interface WorkerOptions {
 /** Looks at the keys that the outbox names, a few at once, shared with the workers of other processes. */
 export interface Worker {
   start(): void;
-  /** Resolves when the keys that are being looked at are done. */
+  /** Resolves when the keys that are being looked at are done; no other one is begun. */
   stop(): Promise<void>;
   /** There is something to do now. */
   wake(): void;
-  /** Resolves when nothing that is due waits, here or in another process. */
+  /** Resolves when nothing that is due waits, here or in another process. @throws Error where the worker is stopped first */
   flush(): Promise<void>;
   /** Looks at a key now, unless another process does; `undefined`: it has no row that is due. */
   look(keyId: string): Promise<Looked | undefined>;
+}
+
+interface Claimed {
+  readonly row: ClaimedRow;
+  readonly sendUntilMs: number;
 }
 
 const atOnce = 8;
@@ -31,53 +37,107 @@ const flushPollMs = 25;
 const firstPauseMs = 1000;
 const longestPauseMs = 5 * 60_000;
 
-export function createWorker({ store, client, now, syncKey, leaseMs, logger }: WorkerOptions): Worker {
+export function createWorker({ store, client, syncKey, leaseMs, logger }: WorkerOptions): Worker {
   let isRunning = false;
+  let stops = 0;
   let timer: NodeJS.Timeout | undefined;
   let working: Promise<void> | undefined;
   let isWoken = false;
+  let onWoken = (): void => undefined;
+  const looks = new Set<Promise<unknown>>();
 
-  async function handle(row: ClaimedRow, sendUntilMs: number): Promise<Looked> {
-    const looked = await syncKey(row.keyId, client.keysUntil(sendUntilMs), row.attempts);
-    if (looked.outcome === 'overtaken') await store.deferOutbox(row, 0);
-    else if (looked.outcome === 'failed') await store.deferOutbox(row, pauseMs(row.attempts));
-    else if (row.isTakenOver) await store.deferOutbox(row, leaseMs + client.timeoutMs);
-    else if (looked.againAtMs !== null) await store.deferOutbox(row, Math.max(0, looked.againAtMs - now()));
-    else await store.clearOutbox([row]);
+  /** The lease may have begun as early as when it was asked for; a request must have ended before it does. */
+  async function claim(limit: number, keyIds?: readonly string[]): Promise<readonly Claimed[]> {
+    const sendUntilMs = performance.now() + leaseMs - client.timeoutMs;
+    return (await store.claimOutbox(limit, leaseMs, keyIds)).map((row) => ({ row, sendUntilMs }));
+  }
+
+  async function lookAt({ row, sendUntilMs }: Claimed): Promise<Looked> {
+    const looked = await syncKey(row.keyId, client.keysUntil(sendUntilMs), {
+      attempts: row.attempts,
+      // Until then something that the worker before this one has sent may still be carried out.
+      unsettledForMs: row.isTakenOver ? leaseMs + client.timeoutMs : 0,
+    });
+    switch (looked.outcome) {
+      case 'overtaken':
+        // Whoever overtook us may hold the row, and cannot know what we have sent.
+        await store.enqueueOutbox([row.keyId], 0);
+        await store.deferOutbox(row, 0);
+        break;
+      case 'failed':
+        await store.deferOutbox(row, pauseMs(row.attempts));
+        break;
+      case 'done':
+        if (looked.againInMs === null) await store.clearOutbox([row]);
+        else await store.deferOutbox(row, looked.againInMs);
+    }
     return looked;
   }
 
-  /** The lease may have begun as early as when it was asked for; a request must have ended before it does. */
-  async function claim(limit: number, keyIds?: readonly string[]): Promise<() => Promise<readonly Looked[]>> {
-    const sendUntilMs = performance.now() + leaseMs - client.timeoutMs;
-    const rows = await store.claimOutbox(limit, leaseMs, keyIds);
-    return () => Promise.all(rows.map((row) => handle(row, sendUntilMs)));
+  /** One key that cannot be looked at holds up no other. */
+  async function handle(claimed: Claimed): Promise<Looked> {
+    const look = lookAt(claimed);
+    looks.add(look);
+    try {
+      return await look;
+    } catch (error) {
+      // It comes again when its lease ends.
+      complain(error);
+      return { outcome: 'failed' };
+    } finally {
+      looks.delete(look);
+    }
   }
 
   async function workOff(): Promise<void> {
-    for (;;) {
-      const looked = await (await claim(atOnce))();
-      if (looked.length === 0) return;
+    const begun = stops;
+    const lanes = new Set<Promise<unknown>>();
+    try {
+      while (begun === stops) {
+        const claimed = lanes.size === atOnce ? [] : await claim(atOnce - lanes.size);
+        for (const each of claimed) {
+          const lane: Promise<unknown> = handle(each).finally(() => lanes.delete(lane));
+          lanes.add(lane);
+        }
+        if (lanes.size === 0) return;
+        await Promise.race([...lanes, woken()]);
+      }
+    } finally {
+      await Promise.all(lanes);
     }
+  }
+
+  /** When there is something new to do: told here, or found by looking again. */
+  function woken(): Promise<void> {
+    onWoken();
+    return new Promise((resolve) => {
+      const poll = setTimeout(resolve, pollMs);
+      onWoken = () => {
+        clearTimeout(poll);
+        resolve();
+      };
+    });
   }
 
   /** One after another, however many ask. */
   function work(): Promise<void> {
     working ??= workOff().finally(() => {
       working = undefined;
+      onWoken();
     });
     return working;
   }
 
   async function run(): Promise<void> {
     isWoken = false;
-    try {
-      await work();
-    } catch (error) {
-      // What was claimed comes again when its lease ends.
-      logger.error(`The mirror could not go on: ${error instanceof Error ? error.message : typeof error}`);
-    }
+    // What was claimed comes again when its lease ends.
+    await work().catch(complain);
     if (isRunning) schedule(isWoken ? 0 : pollMs);
+  }
+
+  function complain(error: unknown): void {
+    const reason = isLlmKeysError(error) ? error.message : error instanceof Error ? error.name : typeof error;
+    logger.error(`The mirror could not go on: ${reason}`);
   }
 
   function schedule(delayMs: number): void {
@@ -94,24 +154,30 @@ export function createWorker({ store, client, now, syncKey, leaseMs, logger }: W
     },
     async stop() {
       isRunning = false;
+      stops += 1;
       clearTimeout(timer);
+      onWoken();
       await working?.catch(() => undefined);
+      await Promise.allSettled(looks);
     },
     wake() {
       isWoken = true;
+      onWoken();
       if (isRunning && working === undefined) schedule(0);
     },
     async flush() {
-      for (;;) {
+      const begun = stops;
+      while (begun === stops) {
         await work();
         const { due, claimed } = await store.outboxBacklog();
         if (due === 0 && claimed === 0) return;
-        if (due === 0) await new Promise((resolve) => setTimeout(resolve, flushPollMs));
+        await new Promise((resolve) => setTimeout(resolve, flushPollMs));
       }
+      throw new Error('The mirror was stopped before all that waits was done');
     },
     async look(keyId) {
-      const [looked] = await (await claim(1, [keyId]))();
-      return looked;
+      const [claimed] = await claim(1, [keyId]);
+      return claimed === undefined ? undefined : handle(claimed);
     },
   };
 }

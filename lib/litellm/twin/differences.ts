@@ -48,9 +48,17 @@ export function differences(wanted: WantedTwin, alias: string, theirs: LiteLLMKe
     ['metadata', wanted.mark, theirs.metadata[markName]],
   ];
   const found = pairs.flatMap(([field, ours, their]) =>
-    isDeepStrictEqual(ours, their) ? [] : [{ field, ours, theirs: their ?? null }],
+    isSame(ours, their) ? [] : [{ field, ours, theirs: their ?? null }],
   );
   return isExpirySame(wanted, theirs) ? found : [...found, expiryDifference(wanted, theirs)];
+}
+
+/** LiteLLM's database keeps 15 digits of an amount, which may take one more. */
+function isSame(ours: unknown, theirs: unknown): boolean {
+  if (typeof ours === 'number' && typeof theirs === 'number') {
+    return Math.abs(ours - theirs) <= Math.abs(ours) * 1e-14;
+  }
+  return isDeepStrictEqual(ours, theirs);
 }
 
 /** A twin that is blocked because its key has expired needs no end of its own. */

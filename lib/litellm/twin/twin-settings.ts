@@ -1,4 +1,5 @@
 import type { LiteLLMKeySettings } from '../client/keys.ts';
+import type { LiteLLMKey } from '../client/replies.ts';
 import { markName, type WantedTwin } from './wanted-twin.ts';
 
 /**
@@ -8,7 +9,7 @@ import { markName, type WantedTwin } from './wanted-twin.ts';
 export function twinSettings(
   wanted: WantedTwin,
   alias: string,
-  { nowMs, metadata = {}, isNew }: { nowMs: number; metadata?: LiteLLMKeySettings['metadata']; isNew: boolean },
+  { nowMs, theirs }: { readonly nowMs: number /** Absent: there is no twin yet. */; readonly theirs?: LiteLLMKey },
 ): LiteLLMKeySettings {
   const {
     model_rpm_limit,
@@ -20,17 +21,19 @@ export function twinSettings(
     warnings: _,
     ...same
   } = wanted;
-  const { model_rpm_limit: _rpm, model_tpm_limit: _tpm, ...kept } = metadata;
+  const { model_rpm_limit: _rpm, model_tpm_limit: _tpm, ...kept } = theirs?.metadata ?? {};
   const duration = twinDuration(expiresAtMs, nowMs);
+  // Without a licence it is refused, even where it would say nothing.
+  const saysModelBudgets = [model_max_budget, theirs?.model_max_budget ?? {}].some((budgets) => isAny(budgets));
   return {
     ...same,
     key_alias: alias,
     // Whatever is sent as metadata replaces all of it, and LiteLLM keeps these two inside.
     metadata: { ...kept, [markName]: mark, model_rpm_limit, model_tpm_limit },
-    ...(Object.keys(model_max_budget).length > 0 && { model_max_budget }),
+    ...(saysModelBudgets && { model_max_budget }),
     ...(blocked && { blocked }),
     ...(duration !== null && { duration }),
-    ...(expiresAtMs === null && !isNew && { duration: '-1' }),
+    ...(expiresAtMs === null && theirs !== undefined && { duration: '-1' }),
   };
 }
 
@@ -39,4 +42,8 @@ function twinDuration(expiresAtMs: number | null, nowMs: number): string | null 
   if (expiresAtMs === null) return null;
   const seconds = Math.floor((expiresAtMs - nowMs) / 1000);
   return seconds < 1 ? null : `${seconds}s`;
+}
+
+function isAny(object: object): boolean {
+  return Object.keys(object).length > 0;
 }

@@ -1,3 +1,4 @@
+import type { BudgetInput } from '../../keys/key-input.ts';
 import type { KeySettings } from '../../keys/shown-key.ts';
 import type { KeyStatus } from '../../keys/virtual-key.ts';
 import { twinPeriod } from './budget-duration.ts';
@@ -20,6 +21,9 @@ export interface TwinOptions {
   readonly models: EveryModel;
   /** The models that LiteLLM serves. */
   readonly served: readonly string[];
+  /** Names that mean several models there. */
+  readonly groups: readonly string[];
+  readonly nowMs: number;
 }
 
 /** What LiteLLM is to hold of a key, under LiteLLM's names; `null` is unlimited. */
@@ -54,17 +58,23 @@ export const markName = 'express_llm_keys';
 
 /** LiteLLM keeps it in 32 bits. */
 export const maxParallelAtMost = 2_147_483_647;
+/** The last moment that LiteLLM can reckon with is in the year 9999. */
+export const expiresAtMostMs = Date.UTC(9999, 11, 31);
+/** LiteLLM counts whole seconds: a twin that has less left is closed at once. */
+const leastLifeMs = 2000;
 
 /**
  * The twin of a key. What LiteLLM would misread is translated: no model is a blocked twin, and never an empty list.
  */
 export function wantedTwin({ key, status, endsAtMs }: TwinSource, options: TwinOptions): WantedTwin {
-  const { models, unmatched } = twinModels(key.models, options.served, options.models);
+  const { models, unmatched } = twinModels(key.models, options);
   const isWithoutModel = key.models.length === 0 || unmatched.length === key.models.length;
-  const expiresAtMs = earliest(key.expiresAt === null ? null : Date.parse(key.expiresAt), endsAtMs);
+  const keyEndsAtMs = key.expiresAt === null ? null : Math.min(Date.parse(key.expiresAt), expiresAtMostMs);
+  const expiresAtMs = earliest(keyEndsAtMs, endsAtMs);
+  const isOver = expiresAtMs !== null && expiresAtMs - options.nowMs < leastLifeMs;
   const common = {
     models,
-    blocked: isWithoutModel || status !== 'active',
+    blocked: isWithoutModel || status !== 'active' || isOver,
     user_id: key.ownerId,
     team_id: key.teamId,
     expiresAtMs,
@@ -87,19 +97,21 @@ const withoutLimits = {
   model_max_budget: {},
 };
 
+/** The budget that LiteLLM holds, and whose periods count there. */
+export function twinBudget(key: KeySettings): BudgetInput | undefined {
+  const { maxBudget, budgetDuration } = key;
+  return maxBudget === null ? key.budgets[0] : { maxBudget, budgetDuration: budgetDuration ?? 'total' };
+}
+
 function twinLimits(key: KeySettings, { served, isEnterprise }: TwinOptions) {
   const warnings: string[] = [];
-  const budgets = [
-    ...(key.maxBudget === null ? [] : [{ maxBudget: key.maxBudget, budgetDuration: key.budgetDuration }]),
-    ...key.budgets,
-  ];
-  const [budget, ...others] = budgets;
+  const budget = twinBudget(key);
   const period = twinPeriod(budget?.budgetDuration ?? null);
   if (!period.isSame) {
-    const rest = period.duration === null ? 'never ends' : 'follows the calendar';
-    warnings.push(`The budget's period of ${budget?.budgetDuration} is kept here; LiteLLM's ${rest}`);
+    warnings.push(`The budget's period of ${budget?.budgetDuration} is kept here; LiteLLM's follows the calendar`);
   }
-  if (others.length > 0) warnings.push('LiteLLM holds the first budget; the others are held here');
+  if (key.budgets.some((other) => other !== budget))
+    warnings.push('LiteLLM holds the first budget; the others are held here');
   const modelBudgets = Object.entries(key.modelMaxBudget);
   if (modelBudgets.length > 0 && !isEnterprise) warnings.push('modelMaxBudget is held by LiteLLM Enterprise alone');
   const unlimited = key.rateLimitEnabled ? {} : { rpm_limit: null, tpm_limit: null, max_parallel_requests: null };
@@ -108,7 +120,7 @@ function twinLimits(key: KeySettings, { served, isEnterprise }: TwinOptions) {
     budget_duration: period.duration,
     rpm_limit: key.rpmLimit,
     tpm_limit: key.tpmLimit,
-    max_parallel_requests: key.maxParallelRequests,
+    max_parallel_requests: key.maxParallelRequests && Math.min(key.maxParallelRequests, maxParallelAtMost),
     ...unlimited,
     model_rpm_limit: key.rateLimitEnabled ? twinModelLimits(key.modelRpmLimit, served) : {},
     model_tpm_limit: key.rateLimitEnabled ? twinModelLimits(key.modelTpmLimit, served) : {},

@@ -1,6 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import express, { type NextFunction, type Request, type Response } from 'express';
 import { listen } from '../listen.ts';
+import { createFakeSpendLog } from './fake-spend-log.ts';
 import type { LiteLLMProxy } from './litellm-proxy.ts';
 
 /** How releases answer: `new` as 1.109.1 does, `old` as 1.82.6. */
@@ -16,6 +17,11 @@ interface Row {
   [column: string]: unknown;
 }
 
+/** Status, type, message and param. */
+type Refusal = [number, string, string, string?];
+
+const unknownKey: Refusal = [401, 'token_not_found_in_db', 'Authentication Error, Invalid API key provided.', 'key'];
+
 /** What the next request of a path meets with, instead of an answer or after the act. */
 export type Fault =
   /** Does it, and closes the connection without an answer. */
@@ -30,9 +36,19 @@ export type Fault =
   /** Does nothing, and leaves the request unanswered. */
   | { readonly kind: 'silence' };
 
+/** A request that changes a key, as it came. */
+export interface FakeWrite {
+  readonly path: string;
+  readonly body: { readonly [name: string]: unknown };
+}
+
 export interface FakeLiteLLM extends LiteLLMProxy {
   /** `POST /key/generate` and the like, in their order. */
   readonly requests: string[];
+  /** Those of them that change keys, and reached the act. */
+  readonly writes: FakeWrite[];
+  /** From now on connections are cut, before anything is done; `false`: not any more. */
+  goDown(isDown?: boolean): void;
   /** Of the path's next requests, one each. */
   fail(path: string, ...faults: Fault[]): void;
   close(): Promise<void>;
@@ -44,24 +60,44 @@ const limits = [
   'budget_duration',
   'rpm_limit',
   'tpm_limit',
+  'tpd_limit',
   'max_parallel_requests',
   'user_id',
   'team_id',
 ];
 const intoMetadata = ['model_rpm_limit', 'model_tpm_limit'];
 const enterprise = ['tags', 'guardrails'];
+/** They open every model. */
+const openNames = ['*', 'all-proxy-models', 'all-team-models'];
 
-/** A server that answers as LiteLLM's admin API does, and fails when it is told to, as the real one cannot be. */
-export async function fakeLiteLLM({ generation = 'new' }: { generation?: Generation } = {}): Promise<FakeLiteLLM> {
+export interface FakeOptions {
+  readonly generation?: Generation;
+  readonly hasDatabase?: boolean;
+  /** What it says that it is. */
+  readonly version?: string;
+}
+
+/** A server that answers as LiteLLM does, and fails when it is told to, as the real one cannot be. */
+export async function fakeLiteLLM({
+  generation = 'new',
+  hasDatabase = true,
+  version = generation === 'new' ? '1.109.1' : '1.82.6',
+}: FakeOptions = {}): Promise<FakeLiteLLM> {
   const masterKey = `sk-${randomBytes(16).toString('hex')}`;
   const rows = new Map<string, Row>();
   const teams = new Map<string, unknown>();
   const users = new Map<string, unknown>();
   const requests: string[] = [];
+  const writes: FakeWrite[] = [];
+  const db = hasDatabase ? 'connected' : 'Not connected';
+  const spendLog = createFakeSpendLog();
+  const callsAtMs = new Map<string, number[]>();
+  let isDown = false;
   const faults = new Map<string, Fault[]>();
   const isNew = generation === 'new';
   const app = express();
 
+  app.use((req, _res, next) => void (isDown ? req.socket.destroy() : next()));
   app.use(express.json({ limit: '10mb' }), (req, res, next) => {
     requests.push(`${req.method} ${req.path}`);
     const fault = faults.get(req.path)?.shift();
@@ -74,14 +110,23 @@ export async function fakeLiteLLM({ generation = 'new' }: { generation?: Generat
       return;
     }
     if (fault?.kind === 'lost_reply') res.json = () => res.destroy();
+    if (/^\/key\/(generate|update|block|unblock|delete)$/.test(req.path))
+      writes.push({ path: req.path, body: req.body });
     next();
   });
   app.get('/health/readiness', (_req, res) => {
-    res.json(
-      isNew
-        ? { status: 'healthy', db: 'connected' }
-        : { status: 'connected', db: 'connected', litellm_version: '1.82.6' },
-    );
+    res.json(isNew ? { status: 'healthy', db } : { status: 'connected', db, litellm_version: version });
+  });
+  app.post('/v1/chat/completions', (req, res) => {
+    const token = sha256(String(req.headers.authorization).replace(/^Bearer /, ''));
+    const row = rowOf(token);
+    const refused = row === undefined ? unknownKey : callRefusal(row, req.body.model);
+    if (refused !== undefined) return envelope(res, ...refused);
+    callsAtMs.set(token, [...(callsAtMs.get(token) ?? []), Date.now()]);
+    const { id, usage, spend } = spendLog.add(token, String(req.body.model));
+    if (row !== undefined) row.spend = Number(row.spend) + spend;
+    const choices = [{ index: 0, message: { role: 'assistant', content: 'hi' }, finish_reason: 'stop' }];
+    res.json({ id, object: 'chat.completion', model: req.body.model, choices, usage });
   });
   app.use((req, res, next) => {
     if (req.headers.authorization === `Bearer ${masterKey}`) return next();
@@ -92,7 +137,7 @@ export async function fakeLiteLLM({ generation = 'new' }: { generation?: Generat
   });
   if (isNew) {
     app.get('/health/readiness/details', (_req, res) => {
-      res.json({ status: 'healthy', db: 'connected', litellm_version: '1.109.1' });
+      res.json({ status: 'healthy', db, litellm_version: version });
     });
     app.get('/health/license', (_req, res) => void res.json({ has_license: false, license_type: 'community' }));
   }
@@ -115,13 +160,40 @@ export async function fakeLiteLLM({ generation = 'new' }: { generation?: Generat
     return row?.status === 'deleted' ? undefined : row;
   }
 
+  /** The reason why a call is refused, if it is. */
+  function callRefusal(row: Row, model: unknown): Refusal | undefined {
+    const { token, blocked, expires } = row;
+    const [allowed, budget, rpm] = [row.models as string[], row.max_budget, row.rpm_limit];
+    if (blocked) return [401, 'auth_error', 'Authentication Error, Key is blocked.'];
+    if (expires !== null && Date.parse(expires) <= Date.now())
+      return [isNew ? 401 : 400, 'expired_key', 'Expired Key.'];
+    const isOpen = allowed.length === 0 || allowed.some((name) => name === model || openNames.includes(name));
+    if (!isOpen) return [isNew ? 403 : 401, 'key_model_access_denied', 'The requested model is not available', 'model'];
+    if (budget !== null && Number(row.spend) >= Number(budget)) {
+      return [isNew ? 422 : 400, 'budget_exceeded', 'Budget has been exceeded!'];
+    }
+    const lately = (callsAtMs.get(token) ?? []).filter((atMs) => atMs > Date.now() - 60_000);
+    return rpm !== null && lately.length >= Number(rpm) ? [429, 'throttling_error', 'Rate limit exceeded'] : undefined;
+  }
+
   /** The reason why these settings are refused, if they are. */
-  function refusal(body: Record<string, unknown>, row?: Row): [number, string, string, string?] | undefined {
+  function refusal(body: Record<string, unknown>, row?: Row): Refusal | undefined {
     const paid = enterprise.find((name) => name in body);
     if (paid !== undefined) {
       return [403, 'auth_error', `This feature is only available for LiteLLM Enterprise users: ${paid}.`];
     }
-    const { max_budget, key_alias } = body;
+    if (Object.keys(body.model_max_budget ?? {}).length > 0) {
+      const message = 'Invalid model_max_budget: You must have an enterprise license to set model_max_budget.';
+      return [500, 'internal_server_error', message];
+    }
+    const { max_budget, key_alias, max_parallel_requests, duration } = body;
+    if (Number(max_parallel_requests) > 2_147_483_647) return [500, 'internal_server_error', 'Internal Server Error.'];
+    if (
+      /^\d+s$/.test(String(duration)) &&
+      Date.now() / 1000 + seconds(String(duration)) > Date.UTC(9999, 11, 31) / 1000
+    ) {
+      return [500, 'internal_server_error', 'date value out of range'];
+    }
     if (typeof max_budget === 'number' && max_budget < 0) {
       return [400, 'invalid_request_error', `max_budget must be a non-negative finite number. Received: ${max_budget}`];
     }
@@ -134,10 +206,12 @@ export async function fakeLiteLLM({ generation = 'new' }: { generation?: Generat
   }
 
   function apply(row: Row, body: Record<string, unknown>): void {
-    for (const name of ['key_alias', 'models', 'blocked', 'spend', ...limits]) {
+    for (const name of ['key_alias', 'models', 'blocked', 'spend', 'allowed_routes', ...limits]) {
       if (!(name in body)) continue;
       if (!isNew && name === 'budget_duration' && body[name] === null) continue;
-      row[name] = body[name];
+      const value = body[name];
+      // The database keeps 15 digits.
+      row[name] = name === 'max_budget' && typeof value === 'number' ? Number(value.toPrecision(15)) : value;
     }
     if (body.metadata !== undefined) row.metadata = { ...(body.metadata as object) };
     for (const name of intoMetadata) if (name in body) row.metadata = { ...row.metadata, [name]: body[name] };
@@ -153,7 +227,8 @@ export async function fakeLiteLLM({ generation = 'new' }: { generation?: Generat
     const token = sha256(secret);
     if (rowOf(token) === undefined) {
       const row: Row = { token, status: 'live', key_alias: null, blocked: null, metadata: {}, expires: null };
-      Object.assign(row, { spend: 0, models: [], created_at: new Date().toISOString() });
+      const key_name = `sk-...${secret.slice(-4)}`;
+      Object.assign(row, { key_name, spend: 0, models: [], created_at: new Date().toISOString() });
       for (const name of limits) row[name] = null;
       apply(row, { ...req.body, models: req.body.models ?? [] });
       rows.set(token, row);
@@ -254,7 +329,11 @@ export async function fakeLiteLLM({ generation = 'new' }: { generation?: Generat
     if (user === undefined) return envelope(res, 404, 'not_found_error', 'User not found');
     res.json({ user_id: req.query.user_id, user_info: user, keys: [], teams: [] });
   });
-  app.get('/spend/logs', (_req, res) => void res.json([]));
+  app.get('/spend/logs/v2', (req, res) => {
+    const page = spendLog.page(req.query);
+    if (page === undefined) return envelope(res, 400, 'invalid_request_error', 'Invalid date format');
+    res.json(page);
+  });
   app.use((_req: Request, res: Response, _next: NextFunction) => void res.status(404).json({ detail: 'Not Found' }));
 
   const { url, close } = await listen(app);
@@ -264,6 +343,10 @@ export async function fakeLiteLLM({ generation = 'new' }: { generation?: Generat
     isReal: false,
     generation,
     requests,
+    writes,
+    goDown(next = true) {
+      isDown = next;
+    },
     fail: (path, ...told) => void faults.set(path, [...(faults.get(path) ?? []), ...told]),
     close,
   };

@@ -1,0 +1,137 @@
+import { SingleBar } from 'cli-progress';
+import { createVirtualKeys } from '../index.ts';
+import type { VirtualKeys } from '../keys/virtual-keys.ts';
+import type { Mirror, ReconcilePolicy } from '../litellm/index.ts';
+import { type Environment, readEnvironment, StartError } from './environment.ts';
+import { createMirror, startMirror } from './litellm-mirror.ts';
+import { openStore } from './open-store.ts';
+
+export interface LiteLLMCommand {
+  readonly command: string | undefined;
+  readonly policy?: string | undefined;
+  readonly isDryRun: boolean;
+}
+
+interface Terminal {
+  /** Results, as JSON. */
+  readonly write: (text: string) => void;
+  readonly warn: (text: string) => void;
+}
+
+/** What a command works with. */
+interface Session extends LiteLLMCommand {
+  readonly mirror: Mirror;
+  readonly bar: (what: string) => Bar;
+}
+
+interface Bar {
+  readonly onProgress: (progress: { readonly done: number; readonly total: number }) => void;
+  end(): void;
+}
+
+const policies: readonly string[] = ['ours', 'theirs', 'report'];
+
+/** The commands after `litellm`. Each answers what it prints. */
+const commands: { readonly [name: string]: (session: Session) => Promise<unknown> } = {
+  status: ({ mirror }) => mirror.status(),
+
+  async sync({ mirror, isDryRun, bar }) {
+    const { waiting } = await mirror.status();
+    if (isDryRun) return { wouldSync: waiting.now };
+    await startMirror(mirror);
+    const shown = bar('Keys');
+    const watching = setInterval(async () => {
+      const { now } = (await mirror.status()).waiting;
+      shown.onProgress({ done: Math.max(0, waiting.now - now), total: waiting.now });
+    }, 200);
+    await mirror.flush().finally(() => clearInterval(watching));
+    shown.end();
+    return mirror.status();
+  },
+
+  async reconcile({ mirror, isDryRun, policy, bar }) {
+    if (policy !== undefined && !policies.includes(policy)) {
+      throw new StartError(`--policy must be one of ${policies.join(', ')}`);
+    }
+    if (!isDryRun) await startMirror(mirror);
+    const { onProgress, end } = bar('Keys');
+    const report = await mirror.reconcile({
+      dryRun: isDryRun,
+      policy: policy as ReconcilePolicy | undefined,
+      onProgress,
+    });
+    end();
+    if (!isDryRun) await mirror.flush();
+    return report;
+  },
+
+  async spend({ mirror, isDryRun, bar }) {
+    if (isDryRun)
+      throw new StartError('spend has no dry run: each call is recorded once, however often it is asked for');
+    const { onProgress, end } = bar('Keys');
+    const report = await mirror.pullSpend({ onProgress });
+    end();
+    return report;
+  },
+
+  async import({ mirror, isDryRun, bar }) {
+    if (isDryRun)
+      throw new StartError('import has no dry run: what it takes is only added, and LiteLLM stays as it is');
+    await startMirror(mirror);
+    const { onProgress, end } = bar('Keys of LiteLLM');
+    const report = await mirror.importKeys({ onProgress });
+    end();
+    await mirror.flush();
+    return report;
+  },
+};
+
+/**
+ * Runs `express-llm-keys litellm <command>` on the store and the proxy that the environment names.
+ *
+ * @throws StartError for a command that there is not, and where the environment does not name both
+ */
+export async function runLiteLLMCommand(asked: LiteLLMCommand, env: Environment, terminal: Terminal): Promise<void> {
+  const run = asked.command === undefined ? undefined : commands[asked.command];
+  if (run === undefined) {
+    throw new StartError(`litellm needs one of the commands ${Object.keys(commands).join(', ')}`);
+  }
+  // No admin API is opened here.
+  const settings = readEnvironment({ ...env, ADMIN_TOKEN: env.ADMIN_TOKEN ?? 'unused' });
+  const { litellm, redisUrl, databaseUrl, secretPrefix } = settings;
+  if (litellm === null)
+    throw new StartError('LITELLM_BASE_URL and LITELLM_MASTER_KEY must be set: they say where LiteLLM is');
+  if ((redisUrl ?? databaseUrl) === null)
+    throw new StartError('DATABASE_URL or REDIS_URL must be set: keys are kept there');
+  const opened = await openStore(settings);
+  const logger = { warn: terminal.warn, error: terminal.warn };
+  let keys: VirtualKeys | undefined;
+  let mirror: Mirror | undefined;
+  try {
+    keys = createVirtualKeys({ store: opened.store, secretPrefix, logger });
+    mirror = createMirror(keys, litellm);
+    const result = await run({ ...asked, mirror, bar: progressBar });
+    terminal.write(`${JSON.stringify(result, null, 2)}\n`);
+  } finally {
+    await mirror?.stop();
+    await keys?.close();
+    await opened.close();
+  }
+}
+
+/** A bar on standard error; nothing where that is no terminal. */
+function progressBar(what: string): Bar {
+  const bar = new SingleBar({ format: `${what} {bar} {value}/{total}`, noTTYOutput: false, hideCursor: true });
+  let isShown = false;
+  return {
+    onProgress({ done, total }) {
+      if (isShown) bar.setTotal(total);
+      else bar.start(total, done);
+      isShown = true;
+      bar.update(done);
+    },
+    end() {
+      if (isShown) bar.stop();
+    },
+  };
+}

@@ -1,0 +1,177 @@
+import type { VirtualKeys } from '../../keys/virtual-keys.ts';
+import { refuseUnknownOptions } from '../../options.ts';
+import type { Store } from '../../stores/store.ts';
+import type { LiteLLMClient } from '../client/client.ts';
+import type { LiteLLMSpend } from '../client/replies.ts';
+import type { PulledSpend, TwinEntry, TwinRows } from '../mirror/twin-rows.ts';
+import { mapEach } from '../reconcile/each.ts';
+import { createProgress, type OnProgress } from '../reconcile/progress.ts';
+import { type ListedKey, type OurKey, walkOurs, walkTheirs } from '../reconcile/walk.ts';
+import type { RecordOpening } from './record-opening.ts';
+import { usageOf } from './usage-of.ts';
+
+export interface PullSpendOptions {
+  /**
+   * How long LiteLLM may take to log a call that has ended. Calls that ended later than that before now are left to the
+   * next pull. @defaultValue 120,000
+   */
+  readonly settleMs?: number | undefined;
+  readonly onProgress?: OnProgress | undefined;
+}
+
+export interface PullSpendReport {
+  /** How many keys of ours were looked at. */
+  readonly checked: number;
+  /** Calls that are in the usage record by this pull. */
+  readonly recorded: number;
+  /** What they cost, in USD. */
+  readonly costUsd: number;
+}
+
+export type PullSpend = (options?: PullSpendOptions) => Promise<PullSpendReport>;
+
+/** What pulling uses of a mirror. */
+export interface PullContext {
+  readonly keys: Pick<VirtualKeys, 'recordUsage'>;
+  readonly client: LiteLLMClient;
+  readonly store: Pick<Store, 'listKeys'>;
+  readonly rows: TwinRows;
+  readonly now: () => number;
+  readonly recordOpening: RecordOpening;
+}
+
+/** A secret with which something was spent there that the usage record may not have. */
+interface Spender {
+  readonly keyId: string;
+  readonly entry: TwinEntry;
+  readonly fromMs: number;
+  readonly seenUsd: number;
+  readonly seenSinceMs: number;
+}
+
+/** Calls are found by when they began: one that takes longer than this may be missed. */
+const longestCallMs = 3_600_000;
+const aheadMs = 3_600_000;
+
+/**
+ * Brings the calls that were made at LiteLLM with the secrets of our keys into the usage record, each once: by LiteLLM's
+ * own id, and by when it ended, which is after the pull before this one and before this one.
+ *
+ * LiteLLM logs each call under the hash of the secret that paid. A call that went through us is paid with a credential of
+ * the upstream's, since `requireApiKey` takes the client's off the request: it is in the log of another key, and is never
+ * looked at here. Whoever forwards the client's own secret to LiteLLM (`keepCredentials`) must not pull, for then each
+ * call is in both records. Of what a client can send along, such as `x-litellm-call-id`, nothing can tell these calls
+ * apart: direct ones could carry it as well.
+ *
+ * A list of all keys, and a page of the log for each hundred calls of those that have spent something since. Calls that
+ * cost nothing are found with the next one that does. What is spent with a secret between the last pull and its removal,
+ * or rotation, stays with LiteLLM alone.
+ */
+export function createPullSpend(context: PullContext): PullSpend {
+  return async (options = {}) => {
+    const { settleMs, onProgress } = checkOptions(options);
+    const progress = createProgress(onProgress);
+    const startedMs = context.now();
+    const untilMs = startedMs - settleMs;
+    const spent = await listSpent(context, (count, total) => {
+      progress.expect('theirs', total);
+      progress.advance('theirs', count);
+    });
+    progress.finish('theirs');
+    let checked = 0;
+    const sums: Sum[] = [];
+    for await (const { items, total } of walkOurs(context.store, context.rows)) {
+      progress.expect('ours', total);
+      const spenders = items.flatMap((ours) => spendersOf(ours, spent, startedMs));
+      sums.push(...(await mapEach(spenders, (spender) => pull(context, spender, untilMs))));
+      checked += items.length;
+      progress.advance('ours', items.length);
+    }
+    progress.finish('ours');
+    const { recorded, costUsd } = sums.reduce(add, nothing);
+    return { checked, recorded, costUsd };
+  };
+}
+
+async function listSpent({ client }: PullContext, onPage: (count: number, total: number) => void) {
+  const spent = new Map<string, ListedKey['spend']>();
+  for await (const { items, total } of walkTheirs(client.keys)) {
+    for (const { token, spend } of items) spent.set(token, spend);
+    onPage(items.length, total);
+  }
+  return spent;
+}
+
+function spendersOf({ record, twin }: OurKey, spent: ReadonlyMap<string, number>, nowMs: number): readonly Spender[] {
+  return (twin?.entries ?? []).flatMap((entry): readonly Spender[] => {
+    const seenUsd = spent.get(entry.token);
+    if (seenUsd === undefined || isAllCounted(entry.pulled, seenUsd)) return [];
+    const { pulled } = entry;
+    const seenSinceMs = pulled?.seenUsd === seenUsd ? pulled.seenSinceMs : nowMs;
+    const fromMs = pulled?.countedUntilMs ?? record.createdAtMs;
+    return [{ keyId: record.id, entry, fromMs, seenUsd, seenSinceMs }];
+  });
+}
+
+/** Nothing was spent since, and what had been spent had ended before the calls were last counted. */
+function isAllCounted(pulled: PulledSpend | null, seenUsd: number): boolean {
+  if (pulled === null) return seenUsd === 0;
+  if (pulled.openingUsd !== null) return false;
+  return pulled.seenUsd === seenUsd && pulled.countedUntilMs >= pulled.seenSinceMs;
+}
+
+async function pull(context: PullContext, spender: Spender, untilMs: number): Promise<Sum> {
+  const { keyId, entry, fromMs, seenUsd, seenSinceMs } = spender;
+  await context.recordOpening(keyId);
+  if (untilMs <= fromMs) return nothing;
+  let sum = nothing;
+  for await (const call of walkLog(context, entry.token, fromMs)) {
+    const endedMs = Date.parse(call.endTime);
+    if (endedMs < fromMs || endedMs >= untilMs || call.status === 'failure') continue;
+    const { state, costUsd } = await context.keys.recordUsage(usageOf(call, keyId, context.now()));
+    if (state === 'recorded') sum = add(sum, { recorded: 1, costUsd });
+  }
+  await context.rows.change(keyId, (twin) => ({
+    ...twin,
+    entries: twin.entries.map((other) => {
+      // Another process may have pulled further meanwhile.
+      if (other.token !== entry.token || (other.pulled?.countedUntilMs ?? 0) >= untilMs) return other;
+      return { ...other, pulled: { openingUsd: null, seenUsd, seenSinceMs, countedUntilMs: untilMs } };
+    }),
+  }));
+  return sum;
+}
+
+/** Pages are counted from the newest call on: one that comes meanwhile makes others come twice, and none is missed. */
+async function* walkLog(
+  { client, now }: PullContext,
+  token: string,
+  fromMs: number,
+): AsyncGenerator<LiteLLMSpend, void> {
+  const window = { token, fromMs: fromMs - longestCallMs, untilMs: now() + aheadMs };
+  for (let page = 1; ; page += 1) {
+    const { data, total_pages } = await client.spendLogs({ ...window, page });
+    yield* data;
+    if (page >= total_pages || data.length === 0) return;
+  }
+}
+
+type Sum = Pick<PullSpendReport, 'recorded' | 'costUsd'>;
+
+const nothing: Sum = { recorded: 0, costUsd: 0 };
+
+function add(a: Sum, b: Sum): Sum {
+  return { recorded: a.recorded + b.recorded, costUsd: a.costUsd + b.costUsd };
+}
+
+function checkOptions(options: PullSpendOptions) {
+  refuseUnknownOptions('pullSpend', options, ['settleMs', 'onProgress']);
+  const { settleMs = 120_000, onProgress } = options;
+  if (!Number.isSafeInteger(settleMs) || settleMs < 0) {
+    throw new TypeError('pullSpend: settleMs must be a whole number of milliseconds, from 0');
+  }
+  if (onProgress !== undefined && typeof onProgress !== 'function') {
+    throw new TypeError('pullSpend: onProgress must be a function of { done, total }');
+  }
+  return { settleMs, onProgress };
+}
