@@ -25,8 +25,6 @@ export interface Leases<T extends Leased> {
   end(leased: T): void;
   /** A lease that has ended: of its length, the one that ended first. */
   expired(nowMs: number): T | undefined;
-  /** All that have not been ended. */
-  running(): Iterable<T>;
 }
 
 export function createLeases<T extends Leased>(): Leases<T> {
@@ -93,11 +91,6 @@ export function createLeases<T extends Leased>(): Leases<T> {
         if (first.leaseEndsAtMs <= nowMs) return first as T;
       }
       return undefined;
-    },
-    *running() {
-      for (const { first } of queues.values()) {
-        for (let leased = first; leased !== undefined; leased = leased.later) yield leased as T;
-      }
     },
   };
 }

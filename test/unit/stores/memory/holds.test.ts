@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import type { Call, EndedHold, OpenHold } from '../../../../lib/ledger/holds.ts';
-import { HoldTable } from '../../../../lib/stores/memory/hold-table.ts';
 import { createHolds } from '../../../../lib/stores/memory/holds.ts';
+import { IdBits, IdTable } from '../../../../lib/stores/memory/id-table.ts';
 
 const hourMs = 3_600_000;
 const noCalls = new Map<string, Call>();
@@ -11,22 +11,27 @@ function openHold(holdId: string, calls = noCalls): OpenHold {
   return { holdId, takes: [], calls, leaseMs: 1000, leaseEndsAtMs: 0, earlier: undefined, later: undefined };
 }
 
-describe('HoldTable', () => {
-  it('finds what was put last under each id, and nothing else, however alike the ids are', () => {
-    const alike = fc.tuple(fc.nat(3000), fc.constantFrom('', 'a', 'same-ending'));
+describe('IdTable', () => {
+  it('gives what was set last for each id, and nothing for others, however alike the ids are', () => {
+    const number = fc.nat(3000);
+    const id = fc.oneof(
+      number.map((digits) => digits.toString(16).padStart(32, '0')),
+      number.map((digits) => digits.toString(16).padEnd(32, 'a')),
+      number.map((digits) => `hold-${digits}`),
+      fc.constantFrom('', 'A'.repeat(32), 'a'.repeat(31), 'a'.repeat(33), 'é'.repeat(32)),
+    );
     fc.assert(
-      fc.property(fc.array(fc.tuple(alike, fc.boolean()), { maxLength: 3000, size: 'max' }), (puts) => {
-        const table = new HoldTable();
-        const expected = new Map<string, OpenHold | string>();
-        for (const [[number, ending], isOpen] of puts) {
-          const holdId = `${number}${ending}`;
-          const entry = isOpen ? openHold(holdId) : holdId;
-          assert.equal(table.find(holdId), expected.get(holdId));
-          table.put(holdId, entry);
-          expected.set(holdId, entry);
+      fc.property(fc.array(fc.tuple(id, fc.integer({ min: -1, max: 5 })), { maxLength: 3000, size: 'max' }), (sets) => {
+        const bits = new IdBits();
+        const table = new IdTable();
+        const expected = new Map<string, number>();
+        for (const [name, value] of sets) {
+          assert.equal(table.get(bits.of(name)), expected.get(name));
+          table.set(bits.of(name), value);
+          expected.set(name, value);
         }
-        for (const [holdId, entry] of expected) assert.equal(table.find(holdId), entry);
-        assert.equal(table.find('another'), undefined);
+        for (const [name, value] of expected) assert.equal(table.get(bits.of(name)), value);
+        assert.equal(table.get(bits.of('another')), undefined);
       }),
       { numRuns: 30 },
     );
