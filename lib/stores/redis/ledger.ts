@@ -3,7 +3,7 @@ import type { CombinableLedger } from '../combinable.ts';
 import type { Ledger, StoreNotice } from '../store.ts';
 import type { RedisClient } from './client.ts';
 import { createAccounting } from './ledger/accounting.ts';
-import type { LedgerContext } from './ledger/acts.ts';
+import { givenInstants, type LedgerContext } from './ledger/acts.ts';
 import { createAdmitting } from './ledger/admitting.ts';
 import { createEnding } from './ledger/ending.ts';
 import { createUsageEvents } from './ledger/events.ts';
@@ -37,8 +37,13 @@ export function createRedisLedger(options: RedisLedgerOptions): RedisLedger {
   const run = createScriptRunner(client);
   // Scripts reach one slot only. Until the parts of an admission can be in several, a Cluster keeps its ledger in one.
   const names = ledgerNames(prefix, { isOneSlot: client.isCluster });
-  const usage = { maxEvents: maxUsageEvents, retentionMs: usageRetentionMs };
-  const context: LedgerContext = { run, names, givenMs, notify, usage };
+  const context: LedgerContext = {
+    run,
+    names,
+    givenInstant: givenInstants(givenMs),
+    notify,
+    usageBounds: [`${maxUsageEvents}`, `${usageRetentionMs}`],
+  };
 
   async function now(): Promise<number> {
     const given = givenMs();

@@ -3,94 +3,99 @@ export const luaFiles = {
   abandon: `-- Ends a hold whose lease is over: slot and tokens go back, each open call is charged as it was to be.
 --
 -- KEYS[1] the hold (hash)   KEYS[2] leases of its shard   KEYS[3] stream of usage   KEYS[4] days of all keys
--- KEYS[5..] act.scopeIds, in their order; then of each call: sums of its day, days of its key
--- act: holdId, slots, calls {id, at, tokens, costNanoUsd, chargedNanoUsd, takes, line}
--- Result: state (abandoned, kept: it was renewed, has ended or has other calls by now), jumps, charged budgets by call
+-- KEYS[5..] scopes; then of each call: sums of its day, days of its key
+-- ARGV[2], ARGV[3] as in ledger-usage.lua   ARGV[4] id of the hold
+-- ARGV[5] what is expected, as JSON: scopes, how many; slots, positions of scopes; calls {id, at, tokens, cost, charged,
+--   takes {position, field}, line}
+-- Result: state (abandoned, kept: it was renewed, has ended or has other calls by now), jumps, charged budgets by call:
+--   position of the scope, field, spent
 
 local abandoned_ms = 86400000
-local ends = redis.call('ZSCORE', KEYS[2], act.holdId)
+local hold_id, expected = ARGV[4], cjson.decode(ARGV[5])
+local ends = redis.call('ZSCORE', KEYS[2], hold_id)
 if not ends or not is_over(ends) then return { 'kept', jumps, {} } end
 
 local is_expected = {}
-for _, call in ipairs(act.calls) do is_expected['c:' .. call.id] = true end
-local replaced = {}
+for _, call in ipairs(expected.calls) do is_expected['c:' .. call.id] = true end
+local changes = { 'n', 0 }
 local found = 0
 local fields = redis.call('HGETALL', KEYS[1])
 for index = 1, #fields, 2 do
   local field, state = fields[index], fields[index + 1]:sub(1, 1)
-  if field:sub(1, 2) == 'c:' and state == 'r' then replaced[#replaced + 1] = field end
   if field:sub(1, 2) == 'c:' and state == 'o' then
     if not is_expected[field] then return { 'kept', jumps, {} } end
     found = found + 1
+  elseif field:sub(1, 2) == 'c:' then
+    changes[#changes + 1] = field
+    changes[#changes + 1] = 'e'
   end
 end
-if found ~= #act.calls then return { 'kept', jumps, {} } end
+if found ~= #expected.calls then return { 'kept', jumps, {} } end
 
-local scopes, positions = {}, {}
-for position, id in ipairs(act.scopeIds) do
-  positions[id] = position
-  scopes[position] = load_scope(KEYS[position + 4], id, {})
-end
+local scopes = {}
+for position = 1, expected.scopes do scopes[position] = load_scope(position, KEYS[position + 4]) end
 
 local charged = {}
-for index, call in ipairs(act.calls) do
-  local correction = { at = call.at, counted = call.tokens, tokens = 0, held = call.costNanoUsd, spent = call.chargedNanoUsd }
+for index, call in ipairs(expected.calls) do
+  local correction = { at = call.at, counted = call.tokens, tokens = 0, held = call.cost, spent = call.charged }
   local of_call = {}
   for _, taken in ipairs(call.takes) do
-    local scope = scopes[positions[taken.scope]]
-    local budget = scope.known and correct(scope, taken, correction)
-    if budget and correction.spent ~= 0 then of_call[#of_call + 1] = { scope.id, budget.field, budget.spent } end
+    local scope = scopes[taken.position]
+    local budget = scope.known and correct(scope, taken.field, correction)
+    if budget and correction.spent ~= 0 then of_call[#of_call + 1] = { taken.position, budget.field, budget.spent } end
   end
   charged[index] = of_call
-  local at = #act.scopeIds + 4 + index * 2 - 1
+  local at = expected.scopes + 4 + index * 2 - 1
   append_line({ stream = KEYS[3], days = KEYS[4], sums = KEYS[at], days_of_key = KEYS[at + 1] }, call.line)
-  redis.call('HSET', KEYS[1], 'c:' .. call.id, 'a' .. struct.pack('<d', call.chargedNanoUsd))
+  changes[#changes + 1] = 'c:' .. call.id
+  changes[#changes + 1] = 'a' .. struct.pack('<d', call.charged)
 end
-for _, id in ipairs(act.slots) do
-  local scope = scopes[positions[id]]
-  if scope.known then write(scope, 'o', scope.open - 1) end
+for _, position in ipairs(expected.slots) do
+  if scopes[position].known then take_slots(scopes[position], -1) end
 end
 for _, scope in ipairs(scopes) do save_scope(scope) end
-for _, field in ipairs(replaced) do redis.call('HSET', KEYS[1], field, 'e') end
-redis.call('HSET', KEYS[1], 'n', 0)
-redis.call('HDEL', KEYS[1], 's')
+redis.call('HSET', KEYS[1], unpack(changes))
 redis.call('PEXPIRE', KEYS[1], abandoned_ms)
-redis.call('ZREM', KEYS[2], act.holdId)
+redis.call('ZREM', KEYS[2], hold_id)
 return { 'abandoned', jumps, charged }
 `,
   account: `-- Money that comes or goes without a hold, once for each id: an adjustment, or usage that was measured elsewhere.
 --
 -- KEYS[1] the mark of its id (string)   KEYS[2] stream of usage   KEYS[3] days of all keys   KEYS[4] sums of the day
--- KEYS[5] days of the key               KEYS[6..] act.scopeIds, in their order
--- act: budgets {scope, field, ends}; costNanoUsd: what they are charged, absent: they are set to zero; line; before
---   and after: an adjustment's event around the number that is known here alone
--- Result: state (done, already), what the first budget had spent, charged budgets: scope, field, spent
+-- KEYS[5] days of the key               KEYS[6..] scopes
+-- ARGV[2], ARGV[3] as in ledger-usage.lua
+-- ARGV[4] the act, as JSON: scopes, how many; budgets {position, field, ends}; cost: what they are charged, absent: they
+--   are set to zero; line; before and after: an adjustment's event around the number that is known here alone
+-- Result: state (done, already), what the first budget had spent, charged budgets: position of the scope, field, spent
 
 if not redis.call('SET', KEYS[1], 1, 'NX', 'PX', 86400000) then return { 'already', 0, {} } end
+local act = cjson.decode(ARGV[4])
 local scopes = {}
-for position, id in ipairs(act.scopeIds) do scopes[position] = load_scope(KEYS[position + 5], id, {}) end
+for position = 1, act.scopes do scopes[position] = load_scope(position, KEYS[position + 5]) end
 
 local charged, first = {}, 0
 for index, asked in ipairs(act.budgets) do
-  local scope = scopes[asked.scope]
-  if scope.known and act.costNanoUsd then
-    if act.costNanoUsd ~= 0 then
-      local budget = open_budget(scope, asked.field, asked.ends)
-      budget.spent, budget.changed = budget.spent + act.costNanoUsd, true
-      charged[#charged + 1] = { scope.id, budget.field, budget.spent }
+  local scope = scopes[asked.position]
+  if scope.known and act.cost then
+    if act.cost ~= 0 then
+      local budget = budget_of(scope, asked.field, asked.ends)
+      budget.spent = budget.spent + act.cost
+      write_budget(scope, budget)
+      charged[#charged + 1] = { asked.position, budget.field, budget.spent }
     end
   elseif scope.known then
     local budget = find_budget(scope, asked.field)
     if budget then
       if index == 1 then first = budget.spent end
-      budget.spent, budget.changed = 0, true
+      budget.spent = 0
+      write_budget(scope, budget)
     end
   end
 end
 for _, scope in ipairs(scopes) do save_scope(scope) end
 
 local keys = { stream = KEYS[2], days = KEYS[3], sums = KEYS[4], days_of_key = KEYS[5] }
-if act.costNanoUsd then
+if act.cost then
   append_line(keys, act.line)
 elseif first ~= 0 then
   act.line.event = act.before .. string.format('%.0f', -first) .. act.after
@@ -99,137 +104,204 @@ elseif first ~= 0 then
 end
 return { 'done', first, charged }
 `,
-  admit: `-- Decides all limits of a plan and takes from all of them, or from none, as lib/limits/decide.ts does.
+  'admit-at-once': `-- Most admissions: first calls without a clamp, whose scopes are known under these revisions, whose counters are there and
+-- in their present cells, and which fit. One pass takes all. Whatever is else changes nothing here, and is decided by
+-- admit, which stands below it with all that it needs.
+
+local function take_at_once()
+  local taken, takings = { now, tokens, cost, -1 }, {}
+  local index, next_end = fields_at, ends_at
+  for position = 1, scope_count do
+    local revision, count = unpack(plan, 4 + position * 2, 5 + position * 2)
+    local values = redis.call('HMGET', KEYS[position + 2], 'v', unpack(plan, index + 1, index + count))
+    if not values[1] and (revision > 0 or count > 0) then return nil end
+    if values[1] and tonumber(values[1]) ~= revision then return nil end
+    local taking = { 'HSET', KEYS[position + 2] }
+    for at = 2, count + 1 do
+      index = index + 1
+      local field, limit, value = plan[index], plan[index + limit_count], values[at]
+      local kind = field:sub(1, 1)
+      local left
+      if kind == 'o' then
+        value = (tonumber(value) or 0) + 1
+        left = limit - value
+      elseif not value then
+        return nil
+      elseif kind == 'b' then
+        local spent, held, ends = struct.unpack('<ddd', value)
+        next_end = next_end + 1
+        if #value > 24 or ends ~= plan[next_end] then return nil end
+        value = struct.pack('<ddd', spent, held + cost, ends)
+        left = limit - (spent + held) - cost
+      else
+        local cell_ms, cell, total, current = struct.unpack('<dddd', value)
+        local start, amount = cell * cell_ms, kind == 'q' and 1 or tokens
+        if now < start or now >= start + cell_ms then return nil end
+        value = struct.pack('<dddd', cell_ms, cell, total + amount, current + amount)
+        left = limit - total - amount
+      end
+      if limit < 0 then left = -1 elseif limit == 0 or left < 0 then return nil end
+      taking[at * 2 - 1], taking[at * 2] = field, value
+      taken[4 + index - fields_at] = left
+    end
+    takings[position] = taking
+  end
+  for _, taking in ipairs(takings) do
+    if #taking > 2 then redis.call(unpack(taking)) end
+  end
+  return taken
+end
+
+local fits_time = now >= valid_from and now < valid_until and (not_after < 0 or now < not_after)
+local fits_alone = max_tokens < 0 or tokens <= max_tokens
+local taken_at_once = not ARGV[5] and fits_time and fits_alone and take_at_once()
+if taken_at_once then return admitted(taken_at_once) end
+`,
+  'admit-begin': `-- What an admission asks for, and what is known of its hold. Stands before admit-at-once and admit.
 --
--- KEYS[1] the hold (hash)   KEYS[2] leases of its shard (sorted set)   KEYS[3..] act.scopeIds, in their order (hashes);
--- then further leases where a hold may stand that is in the way
--- act: holdId, callId, scopeIds, mintedAtMs, tokens, costNanoUsd, clamp, notAfterMs, leaseMs, replacesFirst
--- ARGV[2] the plan, as JSON: revisions, limits, slots, maxTokens, validFromMs, validUntilMs
--- ARGV[3] what is kept of the call beside its numbers; of it only \`takes\` is read here
+-- KEYS[1] the hold (hash)   KEYS[2] leases of its shard (sorted set)   KEYS[3..] the scopes of the plan, in its order,
+-- then further ones of ARGV[5].scopes (hashes); then further leases where a hold may stand that is in the way
+-- numbers: minted at, tokens, cost, not after (-1: no end), lease in ms
+-- ARGV[2] the plan, as JSON: valid from, valid until, the most tokens of a request (-1: any), number of scopes, of
+--   limits; of each scope: revision, number of its limits; then the fields of all limits, then their amounts (-1: none),
+--   then the ends of those that are budgets (-1: none)
+-- ARGV[3] what is kept of the call beside its numbers: in the first line takes, in the next what no script reads
+-- ARGV[4] id of the hold
+-- ARGV[5] of all but a simple first call, as JSON: clamp; callId, replacesFirst; scopes: names of the scopes in KEYS
 -- Result: outcome, jumps of the clock, then by outcome
---   admitted: at, tokens, cost, output tokens (-1: no clamp), remaining (-1: no limit), body
+--   admitted: numbers of the call: at, tokens, cost, output tokens (-1: no clamp), remaining of each limit (-1: none)
+--   repeated: the same, body
 --   refused: position (-1: the request alone is too large), retry in ms (-1: never), remaining, whether leases are over
 --   stale: position of the scope, revision    unseeded: positions    stale_clock: now    missing: scopes to declare
 --   over: the lease of the hold is over       expired, id_conflict, hold_ended, too_old
 
 local oldest_admission_ms = 300000
-local header = '<dddddddd'
-local plan = cjson.decode(ARGV[2])
-local body = ARGV[3]
-local call_field = 'c:' .. act.callId
-
-local function reply(outcome, ...) return { outcome, jumps, ... } end
-
-local function numbers(list)
-  local shown = {}
-  for index, value in ipairs(list) do shown[index] = value == math.huge and -1 or value end
-  return shown
-end
+local _, minted_at, tokens, cost, not_after, lease_ms = unpack(numbers)
+local plan, body, hold_id = cjson.decode(ARGV[2]), ARGV[3], ARGV[4]
+local special = ARGV[5] and cjson.decode(ARGV[5]) or {}
+local is_further = special.callId ~= nil
+local call_field = is_further and 'c:' .. special.callId or 'c:'
 
 local function repeated(value)
-  if not value or value:sub(1, 1) ~= 'o' and value:sub(1, 1) ~= 'r' then return reply('hold_ended') end
-  local at, asked_tokens, asked_cost, tokens, cost, output, _, count, from = struct.unpack(header, value, 2)
-  if asked_tokens ~= act.tokens or asked_cost ~= act.costNanoUsd then return reply('id_conflict') end
-  local remaining = {}
-  for index = 1, count do remaining[index], from = struct.unpack('<d', value, from) end
-  return reply('admitted', at, tokens, cost, output, numbers(remaining), value:sub(from))
+  local state = value:sub(1, 1)
+  if state ~= 'o' and state ~= 'r' then return { 'hold_ended', jumps } end
+  local asked_tokens, asked_cost, _, taken, kept = unpack_call(value)
+  if asked_tokens ~= tokens or asked_cost ~= cost then return { 'id_conflict', jumps } end
+  return { 'repeated', jumps, taken, kept }
 end
 
 local known = redis.call('HMGET', KEYS[1], 'n', call_field, 'c:')
-local is_further = act.callId ~= ''
-local is_open = known[1] and known[1] ~= '0'
 if is_further then
-  if not is_open then return reply('hold_ended') end
-  local ends = redis.call('ZSCORE', KEYS[2], act.holdId)
-  if ends and is_over(ends) then return reply('over') end
+  if not known[1] or known[1] == '0' then return { 'hold_ended', jumps } end
+  local ends = redis.call('ZSCORE', KEYS[2], hold_id)
+  if ends and is_over(ends) then return { 'over', jumps } end
   if known[2] then return repeated(known[2]) end
 elseif known[1] then
-  if not is_open then return reply('hold_ended') end
-  return repeated(known[2])
+  return known[1] ~= '0' and known[2] and repeated(known[2]) or { 'hold_ended', jumps }
 end
-if now - act.mintedAtMs > oldest_admission_ms then return reply('too_old') end
+if now - minted_at > oldest_admission_ms then return { 'too_old', jumps } end
 
--- The call whose place is taken, with what it took by scope and counter.
-local replaced
-if act.replacesFirst and known[3] and known[3]:sub(1, 1) == 'o' then
-  local at, _, _, tokens, cost, _, _, count, from = struct.unpack(header, known[3], 2)
-  replaced = { at = at, tokens = tokens, cost = cost, takes = cjson.decode(known[3]:sub(from + count * 8)).takes }
-end
+local valid_from, valid_until, max_tokens, scope_count, limit_count = unpack(plan, 1, 5)
+local fields_at = 5 + scope_count * 2
+local limits_at = fields_at + limit_count
+local ends_at = limits_at + limit_count
 
-local positions, fields = {}, {}
-for position, id in ipairs(act.scopeIds) do
-  positions[id], fields[position] = position, {}
-end
-for _, limit in ipairs(plan.limits) do
-  local of_scope = fields[limit.scope]
-  if limit.kind == 'budget' then of_scope[#of_scope + 1] = limit.id
-  elseif limit.kind ~= 'concurrency' then of_scope[#of_scope + 1] = 'w:' .. limit.id end
-end
-if replaced then
-  local missing = {}
-  for _, taken in ipairs(replaced.takes) do
-    if not positions[taken.scope] then missing[#missing + 1] = taken.scope end
+-- Keeps the call that was admitted: its numbers are what it took, and what was left then.
+local function admitted(taken, replaced)
+  -- A hash keeps no order: calls know which of them came first.
+  local order = is_further and redis.call('HLEN', KEYS[1]) or 0
+  local value = pack_call(numbers[3], numbers[4], order, taken, body)
+  if is_further then
+    if replaced then redis.call('HSET', KEYS[1], 'c:', 'r' .. known[3]:sub(2)) end
+    redis.call('HSET', KEYS[1], 'n', known[1] + 1, call_field, value)
+  else
+    redis.call('HSET', KEYS[1], 'n', 1, call_field, value)
+    start_lease(KEYS[2], hold_id, lease_ms)
   end
-  if #missing > 0 then return reply('missing', missing) end
+  return { 'admitted', jumps, taken }
+end
+`,
+  admit: `-- Decides all limits of a plan and takes from all of them, or from none, as lib/limits/decide.ts does. Stands after
+-- admit-begin, which tells of KEYS, ARGV and the result.
+
+local slot_retry_ms = 1000
+
+-- The call whose place is taken: its numbers, and the fields that it took by position of their scope.
+local replaced
+if special.replacesFirst and known[3] and known[3]:sub(1, 1) == 'o' then
+  local _, _, _, taken, kept = unpack_call(known[3])
+  replaced = { at = taken[1], tokens = taken[2], cost = taken[3], fields = {} }
+  local positions, missing = {}, {}
+  for position, name in ipairs(special.scopes) do positions[name] = position end
+  for name, fields in each_take(cjson.decode(kept:match('^[^\\n]*'))) do
+    if positions[name] then replaced.fields[positions[name]] = fields else missing[#missing + 1] = name end
+  end
+  if #missing > 0 then return { 'missing', jumps, missing } end
 end
 
-local scopes = {}
-for position, id in ipairs(act.scopeIds) do scopes[position] = load_scope(KEYS[position + 2], id, fields[position]) end
+local scopes, scope_of = {}, {}
+local at = fields_at
+for position = 1, scope_count do
+  local count = plan[5 + position * 2]
+  local scope = load_scope(position, KEYS[position + 2], unpack(plan, at + 1, at + count))
+  scopes[position] = scope
+  for index = at - fields_at + 1, at - fields_at + count do scope_of[index] = scope end
+  at = at + count
+end
 
 local unseeded = {}
-for position, revision in ipairs(plan.revisions) do
-  local scope = scopes[position]
+for position = 1, scope_count do
+  local scope, revision = scopes[position], plan[4 + position * 2]
   if not scope.known then
-    if revision > 0 then unseeded[#unseeded + 1] = position - 1 end
+    if revision > 0 then unseeded[#unseeded + 1] = position end
   elseif scope.closed or scope.revision > revision then
-    return reply('stale', position - 1, scope.revision)
+    return { 'stale', jumps, position, scope.revision }
   end
 end
-if #unseeded > 0 then return reply('unseeded', unseeded) end
-if act.notAfterMs and now >= act.notAfterMs then return reply('expired') end
-if now < plan.validFromMs or now >= plan.validUntilMs then return reply('stale_clock', now) end
+if #unseeded > 0 then return { 'unseeded', jumps, unseeded } end
+if not_after >= 0 and now >= not_after then return { 'expired', jumps } end
+if now < valid_from or now >= valid_until then return { 'stale_clock', jumps, now } end
 
-local function taken_by_replaced(limit)
-  if not replaced then return nil end
-  for _, taken in ipairs(replaced.takes) do
-    if taken.scope == act.scopeIds[limit.scope] and taken.id == limit.id then return taken end
+local function is_taken(scope, field)
+  for _, taken in ipairs(replaced.fields[scope.position] or {}) do
+    if taken == field then return true end
   end
+  return false
 end
 
-local function credit_of(limit, taken)
-  if not taken or not scopes[limit.scope].known then return 0 end
-  if taken.kind == 'budget' then return replaced.cost end
-  if taken.kind ~= 'tokens' then return 0 end
-  local scope = scopes[limit.scope]
-  return (returnable(scope, window_of(scope, taken.id, taken.size), replaced.at, replaced.tokens))
-end
-
-local function room(limit)
-  if not limit.limit then return math.huge end
-  local scope = scopes[limit.scope]
-  if limit.kind == 'concurrency' then return limit.limit - scope.open end
-  if limit.kind == 'budget' then
-    local budget = find_budget(scope, limit.id)
-    return limit.limit - (budget and budget.spent + budget.held or 0)
+-- By position of the limits, as all lists are from here on.
+local kinds, counters, ends, remaining, credits, is_counted = {}, {}, {}, {}, {}, {}
+local next_end = ends_at
+for index = 1, limit_count do
+  local scope, field, limit = scope_of[index], plan[fields_at + index], plan[limits_at + index]
+  local kind, counter, used, credit = field:sub(1, 1), nil, 0, 0
+  if replaced and is_taken(scope, field) then is_counted[index] = true end
+  if kind == 'b' then
+    counter = find_budget(scope, field)
+    used = counter and counter.spent + counter.held or 0
+    if is_counted[index] and scope.known then credit = replaced.cost end
+    next_end = next_end + 1
+    ends[index] = plan[next_end]
+  elseif kind == 'o' then
+    used = slots_of(scope)
+  else
+    counter = window_of(scope, field)
+    used = counter.total
+    if is_counted[index] and kind == 't' then
+      credit = returnable(scope, field, counter, replaced.at, replaced.tokens)
+    end
   end
-  return limit.limit - window_of(scope, limit.id, limit.size).total
+  kinds[index], counters[index], credits[index] = kind, counter, credit
+  remaining[index] = limit < 0 and math.huge or limit - used + credit
 end
 
-local remaining, credits, counted = {}, {}, {}
-for index, limit in ipairs(plan.limits) do
-  local taken = taken_by_replaced(limit)
-  counted[index], credits[index] = taken ~= nil, credit_of(limit, taken)
-  remaining[index] = room(limit) + credits[index]
-end
-
-local tokens, cost, output = act.tokens, act.costNanoUsd, -1
-local clamp = act.clamp
+local output, clamp = -1, special.clamp
 if clamp then
   output = clamp.max
-  if plan.maxTokens then output = math.min(output, plan.maxTokens - clamp.inputTokens) end
-  for index, limit in ipairs(plan.limits) do
-    if limit.kind == 'tokens' then output = math.min(output, remaining[index] - clamp.inputTokens) end
-    if limit.kind == 'budget' and clamp.picoUsd > 0 then
+  if max_tokens >= 0 then output = math.min(output, max_tokens - clamp.inputTokens) end
+  for index, kind in ipairs(kinds) do
+    if kind == 't' then output = math.min(output, remaining[index] - clamp.inputTokens) end
+    if kind == 'b' and clamp.picoUsd > 0 then
       output = math.min(output, math.floor((remaining[index] - clamp.inputCost) * 1000 / clamp.picoUsd))
     end
   end
@@ -238,87 +310,90 @@ if clamp then
   cost = clamp.inputCost + math.ceil(output * clamp.picoUsd / 1000)
 end
 
-local function amount_for(index, limit)
-  if limit.kind == 'requests' then return counted[index] and 0 or 1 end
-  if limit.kind == 'tokens' then return tokens end
-  if limit.kind == 'concurrency' then return is_further and 0 or 1 end
+local function amount_of(index)
+  local kind = kinds[index]
+  if kind == 'q' then return is_counted[index] and 0 or 1 end
+  if kind == 't' then return tokens end
+  if kind == 'o' then return is_further and 0 or 1 end
   return cost
 end
 
-local slot_retry_ms = 1000
-local function wait(index, limit, amount)
-  if limit.limit == 0 or amount > limit.limit then return -1 end
-  if limit.kind == 'concurrency' then return slot_retry_ms end
-  if limit.kind == 'budget' then return limit.ends < 0 and -1 or limit.ends - now end
-  local scope = scopes[limit.scope]
-  return wait_for_room(scope, window_of(scope, limit.id, limit.size), amount - credits[index], limit.limit)
-end
-
-local by, retry_ms
-if plan.maxTokens and tokens > plan.maxTokens then by, retry_ms = -1, -1 end
-for index, limit in ipairs(plan.limits) do
-  local amount = amount_for(index, limit)
-  local counts_nothing = amount == 0 and (limit.kind == 'requests' or limit.kind == 'concurrency')
-  if limit.limit and not counts_nothing and not (limit.limit > 0 and amount <= remaining[index]) then
-    local wait_ms = wait(index, limit, amount)
-    -- The longest wait is the truth for the whole request; the first of equals names it.
-    if by == nil or retry_ms >= 0 and (wait_ms < 0 or wait_ms > retry_ms) then by, retry_ms = index - 1, wait_ms end
+local refusing = {}
+for index = 1, limit_count do
+  local limit, amount, kind = plan[limits_at + index], amount_of(index), kinds[index]
+  local counts_nothing = amount == 0 and (kind == 'q' or kind == 'o')
+  if limit >= 0 and not counts_nothing and (limit == 0 or amount > remaining[index]) then
+    refusing[#refusing + 1] = index
   end
 end
 
-if by then
+local function shown(list)
+  for index, value in ipairs(list) do list[index] = value == math.huge and -1 or math.max(0, value) end
+  return list
+end
+
+local is_too_large = max_tokens >= 0 and tokens > max_tokens
+if is_too_large or #refusing > 0 then
+  local function wait(index)
+    local limit, amount, kind = plan[limits_at + index], amount_of(index), kinds[index]
+    if limit == 0 or amount > limit then return -1 end
+    if kind == 'o' then return slot_retry_ms end
+    if kind == 'b' then return ends[index] < 0 and -1 or ends[index] - now end
+    return wait_for_room(scope_of[index], plan[fields_at + index], counters[index], amount - credits[index], limit)
+  end
+
+  local by, retry_ms
+  if is_too_large then by, retry_ms = 0, -1 end
+  for _, index in ipairs(refusing) do
+    local wait_ms = wait(index)
+    -- The longest wait is the truth for the whole request; the first of equals names it.
+    if by == nil or retry_ms >= 0 and (wait_ms < 0 or wait_ms > retry_ms) then by, retry_ms = index, wait_ms end
+  end
+
   for _, scope in ipairs(scopes) do save_scope(scope) end
   local in_the_way = 0
+  local further_leases = 3 + (special.scopes and #special.scopes or scope_count)
   for index = 2, #KEYS do
-    local is_leases = index == 2 or index > #act.scopeIds + 2
+    local is_leases = index == 2 or index >= further_leases
     if is_leases and redis.call('ZCOUNT', KEYS[index], '-inf', over_until()) > 0 then in_the_way = 1 end
   end
-  for index, left in ipairs(remaining) do remaining[index] = math.max(0, left) end
-  return reply('refused', by, retry_ms, numbers(remaining), in_the_way)
+  return { 'refused', jumps, by, retry_ms, shown(remaining), in_the_way }
 end
 
 if replaced then
   local correction = { at = replaced.at, counted = replaced.tokens, tokens = 0, held = replaced.cost, spent = 0 }
-  for _, taken in ipairs(replaced.takes) do
-    local scope = scopes[positions[taken.scope]]
-    if scope.known then correct(scope, taken, correction) end
+  for position, fields in pairs(replaced.fields) do
+    scopes[position] = scopes[position] or load_scope(position, KEYS[position + 2], unpack(fields))
+    for _, field in ipairs(scopes[position].known and fields or {}) do correct(scopes[position], field, correction) end
   end
 end
-for position, revision in ipairs(plan.revisions) do
-  local scope = scopes[position]
-  if scope.known and scope.revision < revision then write(scope, 'v', revision) end
-end
-for index, limit in ipairs(plan.limits) do
-  local scope = scopes[limit.scope]
+
+local taken = { now, tokens, cost, output }
+for index = 1, limit_count do
+  local scope, field, kind, left = scope_of[index], plan[fields_at + index], kinds[index], remaining[index]
   if scope.known then
-    local amount = amount_for(index, limit)
-    remaining[index] = math.max(0, remaining[index] - amount)
-    if limit.kind == 'budget' then
-      local budget = open_budget(scope, limit.id, limit.ends)
-      budget.held, budget.changed = budget.held + amount, true
-    elseif limit.kind == 'concurrency' then
-      scope.open = scope.open + amount
-      if amount ~= 0 then write(scope, 'o', scope.open) end
+    local amount = amount_of(index)
+    left = left - amount
+    if kind == 'b' then
+      local budget = budget_of(scope, field, ends[index])
+      budget.held = budget.held + amount
+      write_budget(scope, budget)
+    elseif kind == 'o' then
+      if amount ~= 0 then take_slots(scope, amount) end
     else
-      take_from_window(window_of(scope, limit.id, limit.size), amount)
+      take_from_window(scope, field, counters[index], amount)
     end
   end
+  taken[4 + index] = left == math.huge and -1 or math.max(0, left)
 end
-for _, scope in ipairs(scopes) do save_scope(scope) end
+for position, scope in pairs(scopes) do
+  if scope.known and position <= scope_count and scope.revision < plan[4 + position * 2] then
+    write(scope, 'v', plan[4 + position * 2])
+  end
+  save_scope(scope)
+end
 
--- A hash keeps no order: calls know which of them came first.
-local order = is_further and redis.call('HLEN', KEYS[1]) or 0
-local value = 'o' .. struct.pack(header, now, act.tokens, act.costNanoUsd, tokens, cost, output, order, #remaining)
-for _, left in ipairs(remaining) do value = value .. struct.pack('<d', left) end
-value = value .. body
-if is_further then
-  if replaced then redis.call('HSET', KEYS[1], 'c:', 'r' .. known[3]:sub(2)) end
-  redis.call('HSET', KEYS[1], 'n', known[1] + 1, call_field, value)
-else
-  redis.call('HSET', KEYS[1], 'n', 1, 's', plan.slots, call_field, value)
-  start_lease(KEYS[2], act.holdId, act.leaseMs)
-end
-return reply('admitted', now, tokens, cost, output, numbers(remaining))
+return admitted(taken, replaced)
 `,
   'append-audit': `-- Adds an audit row that belongs to no change of a record.
 --
@@ -330,23 +405,24 @@ return 1
 `,
   balances: `-- Reads the counters of one scope, by the present.
 --
--- KEYS[1] the scope (hash)   act: scopeIds, its id alone
--- Result: nothing if it is unknown, else jumps, revision, open holds, windows: id, ms, used; budgets: field, spent, held
+-- KEYS[1] the scope (hash)
+-- Result: nothing if it is unknown, else jumps, revision, open holds, windows: field, used; budgets: field, spent, held
 
-local scope = load_scope(KEYS[1], act.scopeIds[1], {})
+local names = redis.call('HKEYS', KEYS[1])
+local scope = load_scope(1, KEYS[1], 'o')
 if not scope.known then return false end
 local windows, budgets = {}, {}
-for _, field in ipairs(redis.call('HKEYS', KEYS[1])) do
-  if field:sub(1, 2) == 'w:' then
-    local window = window_of(scope, field:sub(3), 0)
-    windows[#windows + 1] = { window.id, window.window_ms, window.total }
-  elseif field:sub(1, 2) == 'b:' then
+for _, field in ipairs(names) do
+  local kind = field:sub(1, 2)
+  if kind == 'q:' or kind == 't:' then
+    windows[#windows + 1] = { field, window_of(scope, field).total }
+  elseif kind == 'b:' then
     local budget = budget_at(scope, field)
-    if budget.moved == '' then budgets[#budgets + 1] = { field, budget.spent, budget.held } end
+    if not budget.moved then budgets[#budgets + 1] = { field, budget.spent, budget.held } end
   end
 end
 save_scope(scope)
-return { jumps, scope.revision, scope.open, windows, budgets }
+return { jumps, scope.revision, slots_of(scope), windows, budgets }
 `,
   'change-document': `-- Puts a policy, or the defaults: inserts version 1, or replaces the version before.
 --
@@ -555,97 +631,117 @@ return 1
 `,
   due: `-- Finds holds whose lease is over, the oldest of each shard first.
 --
--- KEYS leases   act: limit
+-- KEYS leases   numbers: limit
 -- Result: for each, position of its leases, id, end of its lease
 
 local due = {}
 for position, key in ipairs(KEYS) do
-  local found = redis.call('ZRANGEBYSCORE', key, '-inf', over_until(), 'WITHSCORES', 'LIMIT', 0, act.limit)
-  for index = 1, #found, 2 do due[#due + 1] = { position - 1, found[index], tonumber(found[index + 1]) } end
+  local found = redis.call('ZRANGEBYSCORE', key, '-inf', over_until(), 'WITHSCORES', 'LIMIT', 0, numbers[2])
+  for index = 1, #found, 2 do due[#due + 1] = { position - 1, found[index], found[index + 1] } end
 end
 return due
 `,
   'end-call': `-- Ends one call by a settlement or a cancellation, exactly once. The hold ends with the last of its calls.
 --
 -- KEYS[1] the hold (hash)   KEYS[2] leases of its shard   KEYS[3] stream of usage   KEYS[4] days of all keys
--- KEYS[5] sums of the day   KEYS[6] days of the key       KEYS[7..] act.scopeIds, in their order
--- act: kind (settle, cancel), callId, takes, at, tokens, costNanoUsd: what was taken; used {tokens, costNanoUsd};
---   line: what is written; abandoned: the line as it was written when the lease ended; lost: the event of a lost hold
--- Result: state, jumps of the clock, charged budgets: scope, field, spent; or missing, scopes to declare
+-- KEYS[5] sums of the day   KEYS[6] days of the key       KEYS[7..] the scopes of takes, then further ones
+-- numbers: at, tokens, cost: what was taken; of a settlement input, output, cache read, cache write, cost
+-- ARGV[2], ARGV[3] as in ledger-usage.lua   ARGV[4] id of the hold   ARGV[5] id of the call
+-- ARGV[6] takes of the call, as JSON
+-- ARGV[7] nothing, or as JSON what a call needs that is not simply open: scopes, names of the further ones; abandoned, its
+--   line as it was written when the lease ended; lost, the event of a settlement whose hold is unknown
+-- ARGV[8..] of a settlement: event, member, field and other of its line
+-- Result: state, jumps of the clock, charged budgets: position of the scope, field, spent; or missing, jumps, scopes to
+--   declare: ARGV[7] is needed
 
 local ended_ms = 3600000
+local _, at, tokens, cost, input, output, cache_read, cache_write, used_cost = unpack(numbers)
+local hold_id, call_field = ARGV[4], 'c:' .. ARGV[5]
+local special = ARGV[7] ~= '' and cjson.decode(ARGV[7])
+local is_settlement = ARGV[8] ~= nil
 local keys = { stream = KEYS[3], days = KEYS[4], sums = KEYS[5], days_of_key = KEYS[6] }
-local call_field = 'c:' .. act.callId
-local positions = {}
-for position, id in ipairs(act.scopeIds) do positions[id] = position end
 
-local known = redis.call('HMGET', KEYS[1], 'n', call_field, 's', 'l')
-local open_calls, value = tonumber(known[1] or '') or 0, known[2]
-local is_open = open_calls > 0
+local known = redis.call('HMGET', KEYS[1], 'n', call_field, 'l')
+local open_calls, value = tonumber(known[1]) or 0, known[2]
 local state = value and value:sub(1, 1)
-local closes_hold = is_open and open_calls == 1 and (state == 'o' or state == 'r')
+local is_open = open_calls > 0
+local closes_hold = open_calls == 1 and (state == 'o' or state == 'r')
 
-local slots = closes_hold and cjson.decode(known[3]) or {}
-local missing = {}
-for _, id in ipairs(slots) do
-  if not positions[id] then missing[#missing + 1] = id end
+local is_lost = is_settlement and not value and (is_open or not known[1] or known[3])
+
+-- By position, as KEYS has the scopes: what the call took, and which of them the hold took a slot of.
+local fields_of, positions, slots, missing = {}, {}, {}, {}
+for name, fields in each_take(cjson.decode(ARGV[6])) do
+  fields_of[#fields_of + 1] = fields
+  positions[name] = #fields_of
 end
-if #missing > 0 then return { 'missing', {}, missing } end
+for _, name in ipairs(special and special.scopes or {}) do
+  fields_of[#fields_of + 1] = {}
+  positions[name] = #fields_of
+end
+if closes_hold then
+  local of_first = call_field == 'c:' and ARGV[6] or first_takes(redis.call('HGET', KEYS[1], 'c:'))
+  for name, fields in each_take(cjson.decode(of_first)) do
+    if not has_slot(fields) then
+    elseif positions[name] then slots[#slots + 1] = positions[name]
+    else missing[#missing + 1] = name end
+  end
+end
+if #missing > 0 or (is_lost or state == 'a') and not special then return { 'missing', jumps, missing } end
 
 local scopes = {}
-local function scope_of(id)
-  local position = positions[id]
-  if not scopes[position] then
-    local fields = {}
-    for _, taken in ipairs(act.takes) do
-      if taken.scope == id and taken.kind == 'budget' then fields[#fields + 1] = taken.id end
-      if taken.scope == id and taken.kind == 'tokens' then fields[#fields + 1] = 'w:' .. taken.id end
-    end
-    scopes[position] = load_scope(KEYS[position + 6], id, fields)
-  end
+local function scope_at(position)
+  scopes[position] = scopes[position] or load_scope(position, KEYS[position + 6], unpack(fields_of[position]))
   return scopes[position]
 end
 
 local function correct_all(correction)
   local charged = {}
-  for _, taken in ipairs(act.takes) do
-    local scope = scope_of(taken.scope)
-    local budget = scope.known and correct(scope, taken, correction)
-    if budget and correction.spent ~= 0 then charged[#charged + 1] = { scope.id, budget.field, budget.spent } end
+  for position, fields in ipairs(fields_of) do
+    local scope = #fields > 0 and scope_at(position)
+    for _, field in ipairs(scope and scope.known and fields or {}) do
+      local budget = correct(scope, field, correction)
+      if budget and correction.spent ~= 0 then charged[#charged + 1] = { position, budget.field, budget.spent } end
+    end
   end
   return charged
 end
 
 local function close_call()
-  redis.call('HSET', KEYS[1], 'n', open_calls - 1, call_field, 'e')
-  if not closes_hold then return end
-  for _, id in ipairs(slots) do
-    local scope = scope_of(id)
-    if scope.known then write(scope, 'o', scope.open - 1) end
+  if closes_hold then
+    for _, position in ipairs(slots) do
+      if scope_at(position).known then take_slots(scope_at(position), -1) end
+    end
+    redis.call('HSET', KEYS[1], 'n', 0, call_field, 'e', 'c:', 'e')
+    redis.call('PEXPIRE', KEYS[1], ended_ms)
+    redis.call('ZREM', KEYS[2], hold_id)
+  else
+    -- The slots of the hold are told by its first call.
+    local kept = call_field == 'c:' and 'e' .. first_takes(value) or 'e'
+    redis.call('HSET', KEYS[1], 'n', open_calls - 1, call_field, kept)
   end
-  redis.call('HDEL', KEYS[1], 's')
-  redis.call('PEXPIRE', KEYS[1], ended_ms)
-  redis.call('ZREM', KEYS[2], act.holdId)
 end
 
 local function answer(outcome, charged)
   for _, scope in pairs(scopes) do save_scope(scope) end
-  local shown = {}
-  for index, budget in ipairs(charged or {}) do shown[index] = budget end
-  return { outcome, jumps, shown }
+  return { outcome, jumps, charged or {} }
 end
 
-local is_settlement = act.kind == 'settle'
+local function line_of_settlement(event)
+  local sums = { 1, input, output, cache_read, cache_write, used_cost, 0 }
+  return { event = event, member = ARGV[9], field = ARGV[10], other = ARGV[11], sums = sums }
+end
+
+if is_open and state == 'o' then
+  local correction = { at = at, counted = tokens, tokens = 0, held = cost, spent = 0 }
+  if is_settlement then correction.tokens, correction.spent = input + output, used_cost end
+  local charged = correct_all(correction)
+  if is_settlement then append_line(keys, line_of_settlement(ARGV[8])) end
+  close_call()
+  return answer(is_settlement and 'settled' or 'cancelled', charged)
+end
 
 if is_open and value then
-  if state == 'o' then
-    local correction = { at = act.at, counted = act.tokens, tokens = 0, held = act.costNanoUsd, spent = 0 }
-    if is_settlement then correction.tokens, correction.spent = act.used.tokens, act.used.costNanoUsd end
-    local charged = correct_all(correction)
-    if is_settlement then append_line(keys, act.line) end
-    close_call()
-    return answer(is_settlement and 'settled' or 'cancelled', charged)
-  end
   -- Whoever ends a call that was replaced gives its slot back, too.
   if state == 'r' then close_call() end
   return answer(state == 'r' and not is_settlement and 'cancelled' or 'already')
@@ -653,24 +749,19 @@ end
 
 if state == 'a' then
   local was_charged = struct.unpack('<d', value, 2)
-  local correction = { at = act.at, counted = 0, tokens = 0, held = 0, spent = -was_charged }
-  if is_settlement then
-    correction.tokens, correction.spent = act.used.tokens, act.used.costNanoUsd - was_charged
-  end
+  local correction = { at = at, counted = 0, tokens = 0, held = 0, spent = -was_charged }
+  if is_settlement then correction.tokens, correction.spent = input + output, used_cost - was_charged end
   local charged = correct_all(correction)
-  count_line(keys, act.abandoned, { 1, 0, 0, 0, 0, was_charged, 0 }, -1)
-  append_line(keys, is_settlement and act.line or act.abandoned)
+  count_line(keys, special.abandoned, { -1, 0, 0, 0, 0, -was_charged, 0 })
+  append_line(keys, is_settlement and line_of_settlement(ARGV[8]) or special.abandoned)
   redis.call('HSET', KEYS[1], call_field, 'e')
   return answer(is_settlement and 'late' or 'cancelled', charged)
 end
 
-local is_remembered = known[1] ~= false
-if is_settlement then
-  if value or is_remembered and not is_open and not known[4] then return answer('already') end
-  local correction = { at = act.at, counted = 0, tokens = act.used.tokens, held = 0, spent = act.used.costNanoUsd }
+if is_lost then
+  local correction = { at = at, counted = 0, tokens = input + output, held = 0, spent = used_cost }
   local charged = correct_all(correction)
-  act.line.event = act.lost
-  append_line(keys, act.line)
+  append_line(keys, line_of_settlement(special.lost))
   redis.call('HSET', KEYS[1], call_field, 'e')
   if not is_open then
     redis.call('HSET', KEYS[1], 'n', 0, 'l', 1)
@@ -679,7 +770,7 @@ if is_settlement then
   return answer('lost_hold', charged)
 end
 
-if is_remembered and not is_open then return answer('already') end
+if is_settlement or known[1] and not is_open then return answer('already') end
 -- A cancellation may overtake the admission that it cancels.
 redis.call('HSET', KEYS[1], call_field, 'e')
 if not is_open then
@@ -711,30 +802,60 @@ return 1
   fence: `-- Raises the fence of a scope and carries its budgets over; makes a scope known, by a new record or by a seed.
 --
 -- KEYS[1] the scope (hash)   KEYS[2] its nonce (string)
--- act: revision, carries, isNew, isClosed, nonce (a seed: only of an unknown scope whose nonce it is), retentionMs
+-- ARGV[2] the change, as JSON: revision, carries {field, ends, from, opening}, isNew, isClosed, nonce (a seed: only of an
+--   unknown scope whose nonce it is), retentionMs
 -- Result: fenced, already, unknown
 
-local scope = load_scope(KEYS[1], '', {})
-if act.nonce then
+local change = cjson.decode(ARGV[2])
+local scope = load_scope(1, KEYS[1])
+if change.nonce then
   if scope.known then return 'already' end
-  if redis.call('GET', KEYS[2]) ~= act.nonce then return 'unknown' end
+  if redis.call('GET', KEYS[2]) ~= change.nonce then return 'unknown' end
 elseif scope.known then
   -- A call judged by the changed record may have brought its revision, and carries nothing over.
-  if scope.revision > act.revision and not (act.isClosed and not scope.closed) then return 'already' end
-elseif not act.isNew and not act.isClosed then
+  if scope.revision > change.revision and not (change.isClosed and not scope.closed) then return 'already' end
+elseif not change.isNew and not change.isClosed then
   -- What is yet to be seeded with an earlier nonce was read before this change.
   redis.call('DEL', KEYS[2])
   return 'unknown'
 end
 
-local revision = math.max(scope.revision, act.revision)
-for _, carry in ipairs(act.carries) do carry_budget(scope, carry) end
+local function move_budget(source, target)
+  if source == target then return end
+  target.held = target.held + source.held
+  source.held, source.spent, source.moved = 0, 0, target.field
+  write_budget(scope, source)
+end
+
+local function carry_budget(carry)
+  local source = carry.from and find_budget(scope, carry.from)
+  local target = budget_at(scope, carry.field) or add_budget(scope, carry.field, carry.ends)
+  local stand = latest(scope, target)
+  target.ends = carry.ends
+  if source ~= target then
+    target.moved = false
+    target.spent = math.max(target.spent, source and source.spent or 0, carry.opening)
+    move_budget(stand, target)
+    if source then move_budget(source, target) end
+    if carry.from then
+      local start, id = start_of(carry.field), id_of(carry.from)
+      for _, budget in ipairs(all_budgets(scope)) do
+        local reaches = budget.ends < 0 or budget.ends > start
+        if reaches and id_of(budget.field) == id and not budget.moved then move_budget(budget, target) end
+      end
+    end
+  end
+  write_budget(scope, target)
+end
+
+local revision = math.max(scope.revision, change.revision)
+for _, carry in ipairs(change.carries) do carry_budget(carry) end
 prune_budgets(scope)
-write(scope, 'v', (scope.closed or act.isClosed) and -revision or revision)
+write(scope, 'v', (scope.closed or change.isClosed) and -revision or revision)
 save_scope(scope)
 redis.call('DEL', KEYS[2])
 -- Late settlements still count while their holds may be remembered.
-if act.isClosed then redis.call('PEXPIRE', KEYS[1], act.retentionMs) end
+if change.isClosed then redis.call('PEXPIRE', KEYS[1], change.retentionMs) end
 return 'fenced'
 `,
   'insert-alert': `-- Keeps an alert, unless one of its id is there. The oldest go where there are too many.
@@ -760,79 +881,249 @@ for _ = 1, math.min(2, redis.call('ZCARD', KEYS[2]) - tonumber(ARGV[3])) do
 end
 return integer(now)
 `,
-  'ledger-counters': `-- The counters of scopes, as lib/limits/window.ts and counters.ts have them. Stands before the acts of the ledger.
---
--- A scope is a hash. v: the revision of its record, negative once the record is gone. o: its open holds.
--- w:<id>: a window, packed: length in ms, newest cell, total, count of the newest cell.
--- r:<id>: the earlier cells of a window that counted, oldest first, packed: cell, count.
--- b:<start>:<id>: a budget in a period, packed: spent, held, end (-1: none); then the field that took it over, if any.
---
--- ARGV[1] the act, as JSON of texts, whole numbers and flags
+  'ledger-corrections': `-- Replaces what calls took by what they consumed, as lib/limits/counters.ts does. Stands after ledger-periods.
 
-local act = cjson.decode(ARGV[1])
-local cells_per_window = 60
+-- How much of an amount taken at this moment still counts in its cell, and where its cell stands.
+local function returnable(scope, field, window, taken_at, amount)
+  local cell = math.floor(taken_at / window.cell_ms)
+  if cell == window.cell then return math.min(amount, window.current), 0 end
+  if cell > window.cell or window.cell - cell > cells_per_window then return 0, 0 end
+  local finished = finished_of(scope, field, window)
+  for from = 1, #finished, 16 do
+    local at, count = struct.unpack('<dd', finished, from)
+    if at == cell then return math.min(amount, count), from end
+  end
+  return 0, 0
+end
+
+local function give_back(scope, field, window, taken_at, amount)
+  local given, from = returnable(scope, field, window, taken_at, amount)
+  if given == 0 then return end
+  window.total = window.total - given
+  if from == 0 then
+    window.current = window.current - given
+  else
+    local finished = window.finished
+    local at, count = struct.unpack('<dd', finished, from)
+    window.finished = finished:sub(1, from - 1) .. struct.pack('<dd', at, count - given) .. finished:sub(from + 16)
+  end
+  write_window(scope, field, window)
+end
+
+-- A counter that was lost or forgotten. One of a period that has been followed by another serves nobody any more.
+local function reopen(scope, field)
+  local id, start = id_of(field), start_of(field)
+  for _, other in ipairs(all_budgets(scope)) do
+    if id_of(other.field) == id and start_of(other.field) > start then return nil end
+  end
+  return add_budget(scope, field, -1)
+end
+
+-- Replaces what a call took from one counter; answers the budget that it changed.
+-- correction: at, when it was taken; counted, the tokens until now; tokens from now on; held, taken off; spent, added
+local function correct(scope, field, correction)
+  local kind = field:sub(1, 1)
+  if kind == 't' then
+    local window = window_of(scope, field)
+    local more = correction.tokens - correction.counted
+    if more > 0 then take_from_window(scope, field, window, more)
+    elseif more < 0 then give_back(scope, field, window, correction.at, -more) end
+  elseif kind == 'b' then
+    local budget = find_budget(scope, field) or reopen(scope, field)
+    if not budget then return nil end
+    budget.held = budget.held - correction.held
+    budget.spent = math.max(0, budget.spent + correction.spent)
+    write_budget(scope, budget)
+    return budget
+  end
+end
+`,
+  'ledger-holds': `-- How holds are kept. Stands before the acts that read them.
+--
+-- A hold is a hash. n: its open calls. l: it was lost, and is remembered for what was charged since.
+-- c:<call>: a call, by the letter that it begins with
+--   o: open; r: another call took its place. Then, packed: tokens and cost that were asked for, how many fields the hold
+--      had before it, numbers: at, tokens, cost, output, remaining; then its body: in the first line takes, as JSON
+--   a: abandoned; then, packed, what it was charged
+--   e: ended; then, of a first call, its takes while others are open
+
+-- tokens and cost that were asked for; how many fields the hold had before it; its numbers; its body
+local function pack_call(tokens, cost, order, taken, body)
+  local count = #taken
+  return 'o' .. struct.pack('<dddd' .. ('d'):rep(count), tokens, cost, order, count, unpack(taken)) .. body
+end
+
+local function unpack_call(value)
+  local tokens, cost, order, count, from = struct.unpack('<dddd', value, 2)
+  local taken = { struct.unpack('<' .. ('d'):rep(count), value, from) }
+  return tokens, cost, order, taken, value:sub(table.remove(taken))
+end
+
+-- Takes are a list: of each scope its name, the number of fields, the fields.
+local function each_take(takes)
+  local at = 1
+  return function()
+    local name, count = takes[at], takes[at + 1]
+    if not name then return nil end
+    at = at + 2 + count
+    return name, { unpack(takes, at - count, at - 1) }
+  end
+end
+
+local function has_slot(fields)
+  for _, field in ipairs(fields) do
+    if field == 'o' then return true end
+  end
+  return false
+end
+
+-- The takes of the first call of a hold that is open, as they are kept.
+local function first_takes(value)
+  if value:sub(1, 1) == 'e' then return value:sub(2) end
+  local _, _, _, _, body = unpack_call(value)
+  return body:match('^[^\\n]*')
+end
+`,
+  'ledger-periods': `-- Budgets as their periods come and go, as lib/limits/counters.ts has them. Stands after ledger-scopes.
+
 local period_retention_ms = 86400000
 
-local function present()
-  if act.nowMs then return act.nowMs end
-  local time = redis.call('TIME')
-  return tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+local function start_of(field) return tonumber(field:match('^b:(%-?%d+):')) end
+local function id_of(field) return field:match('^b:%-?%d+:(.*)$') end
+
+local function all_budgets(scope)
+  local budgets = {}
+  for _, field in ipairs(redis.call('HKEYS', scope.key)) do
+    if field:sub(1, 2) == 'b:' then position_of(scope, field) end
+  end
+  for _, field in ipairs(scope.fields) do
+    if field:sub(1, 2) == 'b:' then budgets[#budgets + 1] = budget_at(scope, field) end
+  end
+  return budgets
 end
 
-local now = present()
-local jumps = {}
+local function add_budget(scope, field, ends)
+  local budget = { field = field, spent = 0, held = 0, ends = ends, moved = false }
+  scope.values[position_of(scope, field)] = budget
+  if scope.deleted then scope.deleted[field] = nil end
+  return budget
+end
 
--- Reads the fields that an act is known to need in one command; value_of reads what else it comes upon.
-local function load_scope(key, id, fields)
-  local values = redis.call('HMGET', key, 'v', 'o', unpack(fields))
-  local revision = tonumber(values[1] or '')
-  local scope = {
+-- Forgets budgets whose period ended more than a day ago, and under which nothing is held.
+local function prune_budgets(scope)
+  local kept, forgotten, is_forgotten = {}, {}, {}
+  for _, budget in ipairs(all_budgets(scope)) do
+    local is_kept = budget.ends < 0 or budget.ends + period_retention_ms > now or latest(scope, budget).held > 0
+    local list = is_kept and kept or forgotten
+    list[#list + 1] = budget
+    if not is_kept then is_forgotten[budget] = true end
+  end
+  if #forgotten == 0 then return end
+  for _, budget in ipairs(kept) do
+    if budget.moved then
+      local stand = latest(scope, budget)
+      budget.moved = not is_forgotten[stand] and stand.field
+      write_budget(scope, budget)
+    end
+  end
+  scope.deleted = scope.deleted or {}
+  for _, budget in ipairs(forgotten) do
+    scope.values[position_of(scope, budget.field)] = false
+    scope.deleted[budget.field] = true
+  end
+end
+
+-- The counter of a budget in a period, made where there is none. Whoever asks changes and writes it.
+local function budget_of(scope, field, ends)
+  local budget = find_budget(scope, field)
+  if not budget then
+    prune_budgets(scope)
+    budget = add_budget(scope, field, ends)
+  end
+  if budget.field == field or start_of(budget.field) == start_of(field) then budget.ends = ends end
+  return budget
+end
+`,
+  'ledger-scopes': `-- The counters of scopes, as lib/limits/window.ts and counters.ts have them. Stands after ledger-time.
+--
+-- A scope is a hash. v: the revision of its record, negative once the record is gone. o: its open holds.
+-- q:<ms>:<id> and t:<ms>:<id>: a window of requests or of tokens, packed: length of a cell in ms, newest cell, total,
+--   count of the newest cell.
+-- r:<field of a window>: its earlier cells that counted, oldest first, packed: cell, count.
+-- b:<start>:<id>: a budget in a period, packed: spent, held, end (-1: none); then the field that took it over, if any.
+--
+-- What is read is a table from here on. Each change of it is written at once, and sent by save_scope.
+
+local cells_per_window = 60
+
+-- Reads the fields that an act is known to need; position_of reads what else it comes upon.
+local function load_scope(position, key, ...)
+  local values = redis.call('HMGET', key, 'v', ...)
+  local revision = tonumber(values[1])
+  return {
+    position = position,
     key = key,
-    id = id,
     known = revision ~= nil,
     closed = revision ~= nil and revision < 0,
-    revision = math.abs(revision or 0),
-    open = tonumber(values[2] or '') or 0,
-    values = {},
-    windows = {},
-    budgets = {},
+    revision = revision and math.abs(revision) or 0,
+    fields = { ... },
+    -- One more than fields: texts as they are stored, then counters in their place.
+    values = values,
     writes = {},
-    deleted = {},
   }
-  for index, field in ipairs(fields) do scope.values[field] = values[index + 2] end
-  return scope
 end
 
-local function value_of(scope, field)
-  local value = scope.values[field]
-  if value == nil then
-    value = redis.call('HGET', scope.key, field)
-    scope.values[field] = value
+local function position_of(scope, field)
+  local fields = scope.fields
+  for index = 1, #fields do
+    if fields[index] == field then return index + 1 end
   end
-  return value
+  local position = #fields + 2
+  fields[position - 1], scope.values[position] = field, redis.call('HGET', scope.key, field)
+  return position
 end
 
 local function write(scope, field, value)
-  scope.writes[#scope.writes + 1] = field
-  scope.writes[#scope.writes + 1] = value
+  local writes = scope.writes
+  local count = #writes
+  writes[count + 1], writes[count + 2] = field, value
+end
+
+local function write_window(scope, field, window)
+  write(scope, field, struct.pack('<dddd', window.cell_ms, window.cell, window.total, window.current))
+  if window.finished then write(scope, 'r:' .. field, window.finished) end
+end
+
+local function write_budget(scope, budget)
+  write(scope, budget.field, struct.pack('<ddd', budget.spent, budget.held, budget.ends) .. (budget.moved or ''))
+end
+
+local function save_scope(scope)
+  if #scope.writes > 0 then redis.call('HSET', scope.key, unpack(scope.writes)) end
+  for field in pairs(scope.deleted or {}) do redis.call('HDEL', scope.key, field) end
+end
+
+local function finished_of(scope, field, window)
+  if not window.finished then window.finished = redis.call('HGET', scope.key, 'r:' .. field) or '' end
+  return window.finished
 end
 
 local function restart(window, cell, total)
   window.cell, window.total, window.current, window.finished = cell, total, total, ''
 end
 
-local function roll(scope, window)
+local function roll(scope, field, window)
   local cell = math.floor(now / window.cell_ms)
   local ahead = cell - window.cell
   if ahead <= 0 and ahead >= -cells_per_window then return end
   if ahead > cells_per_window or window.total == 0 then return restart(window, cell, 0) end
   if ahead < 0 then
     restart(window, cell, window.total)
-    window.changed = true
-    jumps[#jumps + 1] = { scope.id, window.id }
+    write_window(scope, field, window)
+    jumps[#jumps + 1] = { scope.position, field }
     return
   end
-  local finished = window.finished or value_of(scope, 'r:' .. window.id) or ''
+  local finished = finished_of(scope, field, window)
   if window.current ~= 0 then finished = finished .. struct.pack('<dd', window.cell, window.current) end
   local from = 1
   while from <= #finished do
@@ -844,64 +1135,35 @@ local function roll(scope, window)
   window.finished, window.cell, window.current = finished:sub(from), cell, 0
 end
 
--- The window, brought up to the present.
-local function window_of(scope, id, window_ms)
-  local window = scope.windows[id]
-  if window then return window end
-  local packed = value_of(scope, 'w:' .. id)
+-- The window at a position of the scope's values, brought up to the present.
+local function open_window(scope, field, position)
+  local packed = scope.values[position]
+  local window
   if packed then
-    local ms, cell, total, current = struct.unpack('<dddd', packed)
-    window = { id = id, window_ms = ms, cell_ms = ms / cells_per_window, cell = cell, total = total, current = current }
+    local cell_ms, cell, total, current = struct.unpack('<dddd', packed)
+    window = { cell_ms = cell_ms, cell = cell, total = total, current = current }
+    local start = cell * cell_ms
+    if now < start or now >= start + cell_ms then roll(scope, field, window) end
   else
-    local cell_ms = window_ms / cells_per_window
-    window = { id = id, window_ms = window_ms, cell_ms = cell_ms, cell = 0, total = 0, current = 0, finished = '' }
+    window = { cell_ms = field:match('^%a:(%d+)') / cells_per_window }
+    restart(window, math.floor(now / window.cell_ms), 0)
   end
-  scope.windows[id] = window
-  roll(scope, window)
+  scope.values[position] = window
   return window
 end
 
-local function finished_of(scope, window)
-  if not window.finished then window.finished = value_of(scope, 'r:' .. window.id) or '' end
-  return window.finished
-end
-
-local function take_from_window(window, amount)
-  window.current, window.total, window.changed = window.current + amount, window.total + amount, true
-end
-
--- How much of an amount taken at this moment still counts in its cell, and where its cell stands.
-local function returnable(scope, window, taken_at, amount)
-  local cell = math.floor(taken_at / window.cell_ms)
-  if cell == window.cell then return math.min(amount, window.current), 0 end
-  if cell > window.cell or window.cell - cell > cells_per_window then return 0, 0 end
-  local finished = finished_of(scope, window)
-  for from = 1, #finished, 16 do
-    local at, count = struct.unpack('<dd', finished, from)
-    if at == cell then return math.min(amount, count), from end
-  end
-  return 0, 0
-end
-
-local function give_back(scope, window, taken_at, amount)
-  local given, from = returnable(scope, window, taken_at, amount)
-  if given == 0 then return end
-  window.total, window.changed = window.total - given, true
-  if from == 0 then
-    window.current = window.current - given
-    return
-  end
-  local finished = window.finished
-  local at, count = struct.unpack('<dd', finished, from)
-  window.finished = finished:sub(1, from - 1) .. struct.pack('<dd', at, count - given) .. finished:sub(from + 16)
+local function window_of(scope, field)
+  local position = position_of(scope, field)
+  local window = scope.values[position]
+  return type(window) == 'table' and window or open_window(scope, field, position)
 end
 
 -- Milliseconds until the amount fits if nothing is given back; -1: never.
-local function wait_for_room(scope, window, amount, limit)
+local function wait_for_room(scope, field, window, amount, limit)
   if amount > limit then return -1 end
   local excess = window.total + amount - limit
   if excess <= 0 then return 0 end
-  local finished = finished_of(scope, window)
+  local finished = finished_of(scope, field, window)
   for from = 1, #finished, 16 do
     local at, count = struct.unpack('<dd', finished, from)
     excess = excess - count
@@ -911,19 +1173,37 @@ local function wait_for_room(scope, window, amount, limit)
   return (window.cell + cells_per_window + 1) * window.cell_ms - now
 end
 
-local function budget_at(scope, field)
-  local budget = scope.budgets[field]
-  if budget then return budget end
-  local packed = value_of(scope, field)
+local function take_from_window(scope, field, window, amount)
+  window.current, window.total = window.current + amount, window.total + amount
+  write_window(scope, field, window)
+end
+
+local function slots_of(scope) return tonumber(scope.values[position_of(scope, 'o')]) or 0 end
+
+local function take_slots(scope, count)
+  local position = position_of(scope, 'o')
+  scope.values[position] = (tonumber(scope.values[position]) or 0) + count
+  write(scope, 'o', scope.values[position])
+end
+
+-- The budget at a position of the scope's values, or nil.
+local function open_budget(scope, field, position)
+  local packed = scope.values[position]
   if not packed then return nil end
   local spent, held, ends = struct.unpack('<ddd', packed)
-  budget = { field = field, spent = spent, held = held, ends = ends, moved = packed:sub(25) }
-  scope.budgets[field] = budget
+  local budget = { field = field, spent = spent, held = held, ends = ends, moved = #packed > 24 and packed:sub(25) }
+  scope.values[position] = budget
   return budget
 end
 
+local function budget_at(scope, field)
+  local position = position_of(scope, field)
+  local budget = scope.values[position]
+  return type(budget) == 'table' and budget or open_budget(scope, field, position)
+end
+
 local function latest(scope, budget)
-  while budget.moved ~= '' do budget = budget_at(scope, budget.moved) end
+  while budget.moved do budget = budget_at(scope, budget.moved) end
   return budget
 end
 
@@ -931,168 +1211,71 @@ local function find_budget(scope, field)
   local budget = budget_at(scope, field)
   return budget and latest(scope, budget)
 end
+`,
+  'ledger-time': `-- The time of an act of the ledger, and leases. Stands before the acts.
+--
+-- ARGV[1] the numbers of the act, as JSON. The first one is the time in ms; 0: that of Redis.
 
-local function start_of(field) return tonumber(field:match('^b:(%-?%d+):')) end
-local function id_of(field) return field:match('^b:%-?%d+:(.*)$') end
+local numbers = cjson.decode(ARGV[1])
 
-local function all_budgets(scope)
-  for _, field in ipairs(redis.call('HKEYS', scope.key)) do
-    if field:sub(1, 2) == 'b:' then budget_at(scope, field) end
-  end
-  return scope.budgets
+-- With a fraction, so that what comes in one millisecond has its order.
+local instant = numbers[1]
+if instant == 0 then
+  local time = redis.call('TIME')
+  instant = time[1] * 1000 + time[2] / 1000
 end
+local now = math.floor(instant)
 
-local function add_budget(scope, field, ends)
-  local budget = { field = field, spent = 0, held = 0, ends = ends, moved = '', changed = true }
-  scope.budgets[field] = budget
-  return budget
-end
+-- Steps of the clock that were noticed: position of a scope, field of a window.
+local jumps = {}
 
--- Forgets budgets whose period ended more than a day ago, and under which nothing is held.
-local function prune_budgets(scope)
-  local forgotten = {}
-  for field, budget in pairs(all_budgets(scope)) do
-    local is_kept = budget.ends < 0 or budget.ends + period_retention_ms > now or latest(scope, budget).held > 0
-    if not is_kept then forgotten[field] = true end
-  end
-  if next(forgotten) == nil then return end
-  for field, budget in pairs(scope.budgets) do
-    if not forgotten[field] and budget.moved ~= '' then
-      local stand = latest(scope, budget).field
-      budget.moved, budget.changed = forgotten[stand] and '' or stand, true
-    end
-  end
-  for field in pairs(forgotten) do
-    scope.budgets[field], scope.values[field] = nil, false
-    scope.deleted[#scope.deleted + 1] = field
-  end
-end
+local function start_lease(leases, hold_id, lease_ms) redis.call('ZADD', leases, instant + lease_ms, hold_id) end
 
-local function open_budget(scope, field, ends)
-  local budget = find_budget(scope, field)
-  if not budget then
-    prune_budgets(scope)
-    budget = add_budget(scope, field, ends)
-  end
-  if start_of(budget.field) == start_of(field) then budget.ends = ends end
-  return budget
-end
-
-local function move_budget(source, target)
-  if source == target then return end
-  target.held = target.held + source.held
-  source.held, source.spent, source.moved, source.changed = 0, 0, target.field, true
-end
-
-local function carry_budget(scope, carry)
-  local source = carry.from and find_budget(scope, carry.from)
-  local target = budget_at(scope, carry.field) or add_budget(scope, carry.field, carry.ends)
-  local stand = latest(scope, target)
-  target.ends, target.changed = carry.ends, true
-  if source == target then return end
-  target.moved = ''
-  target.spent = math.max(target.spent, source and source.spent or 0, carry.opening)
-  move_budget(stand, target)
-  if source then move_budget(source, target) end
-  if not carry.from then return end
-  local start, id = start_of(carry.field), id_of(carry.from)
-  for field, budget in pairs(all_budgets(scope)) do
-    local reaches = budget.ends < 0 or budget.ends > start
-    if reaches and id_of(field) == id and budget.moved == '' then move_budget(budget, target) end
-  end
-end
-
--- A counter that was lost or forgotten. One of a period that has been followed by another serves nobody any more.
-local function reopen(scope, field)
-  local id, start = id_of(field), start_of(field)
-  for other in pairs(all_budgets(scope)) do
-    if id_of(other) == id and start_of(other) > start then return nil end
-  end
-  return add_budget(scope, field, -1)
-end
-
--- Replaces what a call took from one limit by what it consumed; answers the budget that it changed.
-local function correct(scope, taken, correction)
-  if taken.kind == 'tokens' then
-    local window = window_of(scope, taken.id, taken.size)
-    local more = correction.tokens - correction.counted
-    if more > 0 then take_from_window(window, more)
-    elseif more < 0 then give_back(scope, window, correction.at, -more) end
-  elseif taken.kind == 'budget' then
-    local budget = find_budget(scope, taken.id) or reopen(scope, taken.id)
-    if not budget then return nil end
-    budget.held = budget.held - correction.held
-    budget.spent = math.max(0, budget.spent + correction.spent)
-    budget.changed = true
-    return budget
-  end
-end
-
--- Starts or renews a lease. The fraction keeps holds of one millisecond in their order; a score has 12 bits to spare.
-local function start_lease(leases, hold_id, lease_ms)
-  local ends = now + lease_ms
-  local range = { string.format('(%.0f', ends + 1), string.format('%.0f', ends) }
-  local last = redis.call('ZREVRANGEBYSCORE', leases, range[1], range[2], 'WITHSCORES', 'LIMIT', 0, 1)[2]
-  local score = last and math.min(tonumber(last) + 1 / 4096, ends + 4095 / 4096) or ends
-  redis.call('ZADD', leases, score, hold_id)
-end
-
-local function is_over(lease_ends) return math.floor(tonumber(lease_ends)) <= now end
+local function is_over(lease_ends) return tonumber(lease_ends) < now + 1 end
 
 -- The latest score of a lease that is over.
 local function over_until() return '(' .. string.format('%.0f', now + 1) end
-
-local function save_scope(scope)
-  for id, window in pairs(scope.windows) do
-    if window.changed then
-      write(scope, 'w:' .. id, struct.pack('<dddd', window.window_ms, window.cell, window.total, window.current))
-      if window.finished then write(scope, 'r:' .. id, window.finished) end
-    end
-  end
-  for field, budget in pairs(scope.budgets) do
-    if budget.changed then
-      write(scope, field, struct.pack('<ddd', budget.spent, budget.held, budget.ends) .. budget.moved)
-    end
-  end
-  if #scope.deleted > 0 then redis.call('HDEL', scope.key, unpack(scope.deleted)) end
-  if #scope.writes > 0 then redis.call('HSET', scope.key, unpack(scope.writes)) end
-end
 `,
   'ledger-usage': `-- The usage record: lines in a stream, and sums by the hour. Stands before the acts that write it.
 --
--- act.usage.maxEvents, act.usage.retentionMs; a line: event (JSON), and where it is summed: field, other, day, key, sums
--- usage_keys: the stream, and the set of days of all keys; a line's own keys: its sums (hash), the days of its key (set)
+-- ARGV[2] the most lines that are kept   ARGV[3] for how many ms sums are kept
+-- A line: event (JSON); member, of the days of all keys: its day and key; field, of the sums of its day; other, the field
+--   that takes what is too much for one day; sums: requests, input, output, cache read, cache write, cost, adjusted
+-- keys: stream, days of all keys, sums of the day, days of the key
 
 local max_sums_per_day = 1000
+local max_lines, retention_ms = ARGV[2], ARGV[3]
 
-local function write_line(stream, event)
-  redis.call('XADD', stream, 'MAXLEN', '~', act.usage.maxEvents, '*', 'e', event)
-end
-
--- Beyond so many sums of one key and day, all further models are one.
-local function field_of(line, sums_key)
-  if redis.call('HEXISTS', sums_key, line.field) == 1 then return line.field end
-  local count = redis.call('HLEN', sums_key)
-  return count >= max_sums_per_day and line.other or line.field, count == 0
-end
-
-local function count_line(keys, line, sums, sign)
-  local field, is_new = field_of(line, keys.sums)
+local function count_line(keys, line, sums)
+  local field, is_new = line.field, false
   local packed = redis.call('HGET', keys.sums, field)
-  local total = packed and { struct.unpack('<ddddddd', packed) } or { 0, 0, 0, 0, 0, 0, 0 }
-  for index = 1, 7 do total[index] = total[index] + sign * sums[index] end
-  redis.call('HSET', keys.sums, field, struct.pack('<ddddddd', unpack(total, 1, 7)))
+  if not packed then
+    local count = redis.call('HLEN', keys.sums)
+    is_new = count == 0
+    -- Beyond so many sums of one key and day, all further models are one.
+    if count >= max_sums_per_day then
+      field = line.other
+      packed = redis.call('HGET', keys.sums, field)
+    end
+  end
+  if packed then
+    local earlier = { struct.unpack('<ddddddd', packed) }
+    for index = 1, 7 do earlier[index] = earlier[index] + sums[index] end
+    sums = earlier
+  end
+  redis.call('HSET', keys.sums, field, struct.pack('<ddddddd', unpack(sums, 1, 7)))
   if not is_new then return end
-  redis.call('PEXPIRE', keys.sums, act.usage.retentionMs)
-  redis.call('ZADD', keys.days, line.day, line.key)
-  redis.call('ZREMRANGEBYSCORE', keys.days, '-inf', math.floor((now - act.usage.retentionMs) / 86400000) - 1)
-  redis.call('SADD', keys.days_of_key, line.day)
-  redis.call('PEXPIRE', keys.days_of_key, act.usage.retentionMs)
+  local day = line.member:match('^%d+')
+  redis.call('PEXPIRE', keys.sums, retention_ms)
+  redis.call('ZADD', keys.days, day, line.member)
+  redis.call('ZREMRANGEBYSCORE', keys.days, '-inf', math.floor((now - retention_ms) / 86400000) - 1)
+  redis.call('SADD', keys.days_of_key, day)
+  redis.call('PEXPIRE', keys.days_of_key, retention_ms)
 end
 
 local function append_line(keys, line)
-  write_line(keys.stream, line.event)
-  count_line(keys, line, line.sums, 1)
+  redis.call('XADD', keys.stream, 'MAXLEN', '~', max_lines, '*', 'e', line.event)
+  count_line(keys, line, line.sums)
 end
 `,
   'outbox-backlog': `-- Counts the rows that may be claimed, are claimed, and come due later.
@@ -1195,21 +1378,20 @@ return { entries, texts }
   'read-hold': `-- Reads the open calls of a hold.
 --
 -- KEYS[1] the hold (hash)
--- Result: scopes of its slots (JSON), then for each open call, the first one first: id, at, tokens, cost, body
+-- Result: takes of its first call (JSON), then for each open call, the first one first: id, numbers, body
 
-local found = {}
-local slots = '[]'
+local found, takes = {}, '[]'
 local fields = redis.call('HGETALL', KEYS[1])
 for index = 1, #fields, 2 do
   local field, value = fields[index], fields[index + 1]
-  if field == 's' then slots = value end
+  if field == 'c:' then takes = first_takes(value) end
   if field:sub(1, 2) == 'c:' and value:sub(1, 1) == 'o' then
-    local at, _, _, tokens, cost, _, order, count, from = struct.unpack('<dddddddd', value, 2)
-    found[#found + 1] = { field:sub(3), at, tokens, cost, value:sub(from + count * 8), order }
+    local _, _, order, taken, body = unpack_call(value)
+    found[#found + 1] = { field:sub(3), taken, body, order }
   end
 end
-table.sort(found, function(a, b) return a[6] < b[6] end)
-return { slots, found }
+table.sort(found, function(a, b) return a[4] < b[4] end)
+return { takes, found }
 `,
   'read-sums': `-- Reads sums of usage.
 --
@@ -1314,13 +1496,13 @@ return 1
 `,
   renew: `-- Renews the lease of a hold.
 --
--- KEYS[1] the hold (hash)   KEYS[2] leases of its shard   act: holdId, leaseMs
+-- KEYS[1] the hold (hash)   KEYS[2] leases of its shard   numbers: lease in ms   ARGV[2] id of the hold
 -- Result: renewed, ended; over: its lease has run out and it is yet to be ended
 
-local ends = redis.call('ZSCORE', KEYS[2], act.holdId)
+local ends = redis.call('ZSCORE', KEYS[2], ARGV[2])
 if not ends then return 'ended' end
 if is_over(ends) then return 'over' end
-start_lease(KEYS[2], act.holdId, act.leaseMs)
+start_lease(KEYS[2], ARGV[2], numbers[2])
 return 'renewed'
 `,
   'touch-key': `-- Moves the last use of a key forward.

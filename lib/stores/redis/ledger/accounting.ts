@@ -2,11 +2,9 @@ import { adjustmentEvent } from '../../../ledger/usage-lines.ts';
 import type { AdmissionPlan, ScopeId } from '../../../limits/limit.ts';
 import type { UsageEvent } from '../../../usage/usage.ts';
 import type { Adjustment, ChargedBudget, ScopeBalance } from '../../store.ts';
-import { unquoted } from '../records/names.ts';
 import { type LedgerContext, ledgerScript, runAct } from './acts.ts';
 import { lineOf, sumsKeys } from './lines.ts';
-import { budgetField, readBudgetField } from './names.ts';
-import { quotedAll } from './plans.ts';
+import { budgetField, readField } from './names.ts';
 import { type ChargedFields, chargedBudgets, type Jumps, tellJumps } from './replies.ts';
 
 type AccountReply = readonly [state: 'done' | 'already', spentNanoUsd: number, ChargedFields];
@@ -15,20 +13,26 @@ type BalanceReply =
       Jumps,
       revision: number,
       openHolds: number,
-      windows: readonly (readonly [id: string, windowMs: number, used: number])[],
+      windows: readonly (readonly [field: string, used: number])[],
       budgets: readonly (readonly [field: string, spentNanoUsd: number, heldNanoUsd: number])[],
     ]
   | null;
 
-const accountScript = ledgerScript<AccountReply>('ledger-counters', 'ledger-usage', 'account');
-const balancesScript = ledgerScript<BalanceReply>('ledger-counters', 'balances');
+const accountScript = ledgerScript<AccountReply>(
+  'ledger-time',
+  'ledger-scopes',
+  'ledger-periods',
+  'ledger-usage',
+  'account',
+);
+const balancesScript = ledgerScript<BalanceReply>('ledger-time', 'ledger-scopes', 'balances');
 
 /** What stands for a cost that the script alone knows: no number of an event is like it. */
 const unknownCost = Number.MIN_SAFE_INTEGER;
 
 /** Money that comes or goes without a hold, and how counters stand. */
 export function createAccounting(context: LedgerContext, now: () => Promise<number>) {
-  const { names, notify, usage } = context;
+  const { names, notify, usageBounds } = context;
 
   async function account(id: string, event: UsageEvent, scopeIds: readonly ScopeId[], act: object) {
     const home = names.homeOf({ subject: event });
@@ -39,27 +43,28 @@ export function createAccounting(context: LedgerContext, now: () => Promise<numb
       ...sumsKeys(names, home, event),
       ...scopeIds.map(names.scope),
     ];
-    const common = { scopeIds: quotedAll(scopeIds), usage, line: lineOf(event) };
-    return runAct(context, accountScript, keys, { ...common, ...act });
+    const told = { scopes: scopeIds.length, line: lineOf(event), ...act };
+    return runAct(context, accountScript, keys, [], ...usageBounds, JSON.stringify(told));
   }
 
   async function balance(scopeId: ScopeId): Promise<readonly ScopeBalance[]> {
-    const act = { scopeIds: quotedAll([scopeId]) };
-    const reply = await runAct(context, balancesScript, [names.scope(scopeId)], act);
+    const reply = await runAct(context, balancesScript, [names.scope(scopeId)], []);
     if (reply === null) return [];
     const [jumps, revision, openHolds, windows, budgets] = reply;
-    tellJumps(jumps, notify);
+    tellJumps(jumps, [scopeId], notify);
     return [
       {
         scopeId,
         revision,
         openHolds,
-        windows: windows.map(([id, windowMs, used]) => ({ id: unquoted(id), windowMs, used })),
-        budgets: budgets.map(([field, spentNanoUsd, heldNanoUsd]) => ({
-          ...readBudgetField(field),
-          spentNanoUsd,
-          heldNanoUsd,
-        })),
+        windows: windows.map(([field, used]) => {
+          const { id, windowMs } = readField(field);
+          return { id, windowMs, used };
+        }),
+        budgets: budgets.map(([field, spentNanoUsd, heldNanoUsd]) => {
+          const { id, periodStartMs } = readField(field);
+          return { budgetId: id, periodStartMs, spentNanoUsd, heldNanoUsd };
+        }),
       },
     ];
   }
@@ -69,7 +74,7 @@ export function createAccounting(context: LedgerContext, now: () => Promise<numb
       const event = adjustmentEvent(id, subject, unknownCost, await now());
       const [before = '', after = ''] = JSON.stringify(event).split(String(unknownCost));
       const asked = budgets.map(({ budgetId, periodStartMs }) => ({
-        scope: 1,
+        position: 1,
         field: budgetField(budgetId, periodStartMs),
       }));
       const [state, spentNanoUsd] = await account(`adjusted ${id}`, event, [scopeId], {
@@ -90,7 +95,7 @@ export function createAccounting(context: LedgerContext, now: () => Promise<numb
         limit.measure === 'budget'
           ? [
               {
-                scope: limit.scopeIndex + 1,
+                position: limit.scopeIndex + 1,
                 field: budgetField(limit.id, limit.periodStartMs),
                 ends: limit.periodEndMs ?? -1,
               },
@@ -99,8 +104,8 @@ export function createAccounting(context: LedgerContext, now: () => Promise<numb
       );
       const scopeIds = plan.scopes.map(({ scopeId }) => scopeId);
       const id = JSON.stringify([event.holdId, event.callId]);
-      const [state, , charged] = await account(id, event, scopeIds, { budgets, costNanoUsd });
-      return { state: state === 'done' ? 'recorded' : 'already', charged: chargedBudgets(charged) };
+      const [state, , charged] = await account(id, event, scopeIds, { budgets, cost: costNanoUsd });
+      return { state: state === 'done' ? 'recorded' : 'already', charged: chargedBudgets(charged, scopeIds) };
     },
 
     async balances(scopeIds: readonly ScopeId[]): Promise<readonly ScopeBalance[]> {

@@ -3,10 +3,10 @@ import type { ScopeId } from '../../../limits/limit.ts';
 import type { AdmitRequest, AdmitVerdict, ExtendRequest, Hold } from '../../store.ts';
 import { quoted } from '../records/names.ts';
 import { type LedgerContext, ledgerScript, runAct } from './acts.ts';
-import { holdOf, readBody, writeBody } from './bodies.ts';
+import { type CallNumbers, holdOf, readBody, writeBody } from './bodies.ts';
 import { readScope } from './names.ts';
-import { compilePlan, quotedAll } from './plans.ts';
-import { type Jumps, tellJumps } from './replies.ts';
+import { type CompiledPlan, createPlanCompiler } from './plans.ts';
+import { type Jumps, scopeAt, tellJumps } from './replies.ts';
 
 /** Draws the nonces of unknown scopes. */
 export type DrawNonce = (scopeId: ScopeId, candidate: string) => Promise<string>;
@@ -26,16 +26,8 @@ interface Call {
 }
 
 type AdmitReply =
-  | readonly [
-      outcome: 'admitted',
-      jumps: Jumps,
-      atMs: number,
-      tokens: number,
-      cost: number,
-      output: number,
-      remaining: readonly number[],
-      body?: string,
-    ]
+  | readonly [outcome: 'admitted', Jumps, CallNumbers]
+  | readonly [outcome: 'repeated', Jumps, CallNumbers, body: string]
   | readonly [outcome: 'refused', Jumps, by: number, retryMs: number, remaining: readonly number[], isOver: number]
   | readonly [outcome: 'stale', Jumps, position: number, revision: number]
   | readonly [outcome: 'unseeded', Jumps, positions: readonly number[]]
@@ -43,11 +35,21 @@ type AdmitReply =
   | readonly [outcome: 'missing', Jumps, scopes: readonly string[]]
   | readonly [outcome: 'over' | 'expired' | 'id_conflict' | 'hold_ended' | 'too_old', Jumps];
 
-const admitScript = ledgerScript<AdmitReply>('ledger-counters', 'admit');
+const admitScript = ledgerScript<AdmitReply>(
+  'ledger-time',
+  'ledger-holds',
+  'admit-begin',
+  'admit-at-once',
+  'ledger-scopes',
+  'ledger-periods',
+  'ledger-corrections',
+  'admit',
+);
 
 /** Lets calls in, or says why not. */
 export function createAdmitting(context: LedgerContext, expiry: Expiry, drawNonce: DrawNonce) {
   const { names, notify } = context;
+  const compilePlan = createPlanCompiler(names);
 
   async function place(
     request: AdmitRequest | ExtendRequest,
@@ -55,64 +57,54 @@ export function createAdmitting(context: LedgerContext, expiry: Expiry, drawNonc
     further: readonly ScopeId[] = [],
     isSecondTry = false,
   ): Promise<AdmitVerdict> {
-    const { plan, subject, trace, onAbandoned, amounts, clamp } = request;
+    const { plan, subject, trace, onAbandoned, amounts } = request;
     const { home, holdId, callId, leaseMs } = call;
     const compiled = compilePlan(plan);
-    const scopeIds = [...compiled.scopeIds, ...further];
-    const shards = [...new Set([home, ...scopeIds.map(names.shardOf)])];
-    const body = writeBody(compiled.takes, { subject, trace, leaseMs, onAbandoned });
-    const keys = [
-      names.hold(home, holdId),
-      names.leases(home),
-      ...scopeIds.map(names.scope),
-      ...shards.filter((shard) => shard !== home).map(names.leases),
-    ];
-    const act = {
+    const scopeIds = further.length === 0 ? compiled.scopeIds : [...compiled.scopeIds, ...further];
+    const shards = shardsOf(home, compiled, further);
+    const keys = [names.hold(home, holdId), names.leases(home), ...compiled.keys, ...further.map(names.scope)];
+    for (const shard of shards) if (shard !== home) keys.push(names.leases(shard));
+    const reply = await runAct(
+      context,
+      admitScript,
+      keys,
+      [request.mintedAtMs, amounts.tokens, amounts.costNanoUsd, request.notAfterMs ?? -1, leaseMs],
+      compiled.text,
+      writeBody(compiled.takes, { subject, trace, leaseMs, onAbandoned }),
       holdId,
-      callId: quoted(callId),
-      mintedAtMs: request.mintedAtMs,
-      scopeIds: quotedAll(scopeIds),
-      ...amounts,
-      clamp: clamp && {
-        inputTokens: clamp.inputTokens,
-        inputCost: clamp.inputCostNanoUsd,
-        picoUsd: clamp.outputPicoUsdPerToken,
-        min: clamp.minOutputTokens,
-        max: clamp.maxOutputTokens,
-      },
-      notAfterMs: request.notAfterMs ?? undefined,
-      leaseMs,
-      replacesFirst: call.replacesFirst,
-    };
-    const reply = await runAct(context, admitScript, keys, act, compiled.plan, body);
-    tellJumps(reply[1], notify);
+      ...special(request, call, compiled, scopeIds),
+    );
+    if (reply[1].length > 0) tellJumps(reply[1], scopeIds, notify);
 
     switch (reply[0]) {
-      case 'admitted': {
-        const [, , atMs, tokens, costNanoUsd, output, left, kept] = reply;
+      case 'admitted':
+      case 'repeated': {
+        const [atMs, tokens, costNanoUsd, output, ...left] = reply[2];
         const taken = { atMs, amounts: { tokens, costNanoUsd } };
         const hold: Hold =
-          kept === undefined
+          reply[0] === 'admitted'
             ? { holdId, callId, home: `${home}`, subject, takes: plan.takes, ...taken, leaseMs, trace }
-            : holdOf({ holdId, callId, home }, taken, readBody(kept));
+            : holdOf({ holdId, callId, home }, taken, readBody(reply[3]));
         return { outcome: 'admitted', hold, outputTokens: output < 0 ? null : output, remaining: left.map(finite) };
       }
       case 'refused': {
         const [outcome, , by, retryMs, left, isOver] = reply;
         // A hold whose lease is over may stand in the way.
-        if (isOver === 1 && !isSecondTry && (await expiry.sweepShards(shards, 64)) > 0) {
+        if (isOver === 1 && !isSecondTry && (await expiry.sweepShards([...shards], 64)) > 0) {
           return place(request, call, further, true);
         }
         const retryAfterMs = retryMs < 0 ? null : retryMs;
-        return { outcome, by: by < 0 ? 'max_tokens' : by, retryAfterMs, remaining: left.map(finite) };
+        return { outcome, by: by === 0 ? 'max_tokens' : by - 1, retryAfterMs, remaining: left.map(finite) };
       }
       case 'stale':
-        return { outcome: 'stale', scopeId: scopeIds[reply[2]] ?? 'global', revision: reply[3] };
+        return { outcome: 'stale', scopeId: scopeAt(reply[2], scopeIds), revision: reply[3] };
       case 'stale_clock':
         return { outcome: 'stale_clock', nowMs: reply[2] };
       case 'unseeded': {
-        const unknown = reply[2].flatMap((position) => scopeIds[position] ?? []);
-        const scopes = unknown.map(async (scopeId) => ({ scopeId, nonce: await drawNonce(scopeId, randomUUID()) }));
+        const scopes = reply[2].map(async (position) => {
+          const scopeId = scopeAt(position, scopeIds);
+          return { scopeId, nonce: await drawNonce(scopeId, randomUUID()) };
+        });
         return { outcome: 'unseeded', scopes: await Promise.all(scopes) };
       }
       case 'missing':
@@ -123,6 +115,11 @@ export function createAdmitting(context: LedgerContext, expiry: Expiry, drawNonc
       default:
         return { outcome: reply[0] };
     }
+  }
+
+  function shardsOf(home: number, plan: CompiledPlan, further: readonly ScopeId[]): ReadonlySet<number> {
+    if (further.length === 0 && plan.shards.size === 1 && plan.shards.has(home)) return plan.shards;
+    return new Set([home, ...plan.shards, ...further.map(names.shardOf)]);
   }
 
   return {
@@ -136,6 +133,29 @@ export function createAdmitting(context: LedgerContext, expiry: Expiry, drawNonc
       return place(request, { home: names.homeOf(hold), holdId, callId, leaseMs, replacesFirst });
     },
   };
+}
+
+/** What the script is told of a call that is not simply the first one. */
+function special(
+  { clamp }: Pick<AdmitRequest, 'clamp'>,
+  { callId, replacesFirst }: Call,
+  { isPlain }: CompiledPlan,
+  scopeIds: readonly ScopeId[],
+): string[] {
+  if (clamp === undefined && callId === '' && isPlain) return [];
+  const told = {
+    callId: callId === '' ? undefined : quoted(callId),
+    replacesFirst,
+    scopes: replacesFirst ? scopeIds.map(quoted) : undefined,
+    clamp: clamp && {
+      inputTokens: clamp.inputTokens,
+      inputCost: clamp.inputCostNanoUsd,
+      picoUsd: clamp.outputPicoUsdPerToken,
+      min: clamp.minOutputTokens,
+      max: clamp.maxOutputTokens,
+    },
+  };
+  return [JSON.stringify(told)];
 }
 
 function finite(left: number): number {

@@ -1,13 +1,10 @@
-import type { Take } from '../../../limits/limit.ts';
 import type { AdmitRequest, Amounts, Hold } from '../../store.ts';
-import { unquoted } from '../records/names.ts';
-import { type Counter, readBudgetField, readScope } from './names.ts';
+import { readTakes } from './takes.ts';
 
 /** What is kept of a call beside its numbers: enough to give it back, and to tell of it, when nobody ends it. */
 export interface CallBody {
   readonly subject: Hold['subject'];
-  /** Scripts read them. */
-  readonly takes: readonly Counter[];
+  readonly takes: Hold['takes'];
   readonly trace: string | null;
   readonly leaseMs: number;
   readonly onAbandoned: AdmitRequest['onAbandoned'];
@@ -15,15 +12,23 @@ export interface CallBody {
 
 /** @param takes JSON, which is the same for all calls under a plan */
 export function writeBody(takes: string, { subject, trace, leaseMs, onAbandoned }: Omit<CallBody, 'takes'>): string {
-  // Texts of callers are a text inside: scripts decode what they need, and not every text that JSON can carry.
-  const of = JSON.stringify({ subject, trace, leaseMs, onAbandoned });
-  return `{"takes":${takes},"of":${JSON.stringify(of)}}`;
+  // Scripts decode takes alone: not every text of callers that JSON can carry is one that they can read.
+  return `${takes}\n${JSON.stringify({ subject, trace, leaseMs, onAbandoned })}`;
 }
 
 export function readBody(body: string): CallBody {
-  const { takes, of }: { takes: readonly Counter[]; of: string } = JSON.parse(body);
-  return { ...JSON.parse(of), takes };
+  const end = body.indexOf('\n');
+  return { ...JSON.parse(body.slice(end + 1)), takes: readTakes(body.slice(0, end)) };
 }
+
+/** The numbers of a call as scripts tell them. */
+export type CallNumbers = readonly [
+  atMs: number,
+  tokens: number,
+  costNanoUsd: number,
+  outputTokens: number,
+  ...remaining: number[],
+];
 
 /** The hold of a call as it was admitted. */
 export function holdOf(
@@ -32,16 +37,5 @@ export function holdOf(
   { subject, takes, trace, leaseMs }: CallBody,
 ): Hold {
   const { holdId, callId, home } = ids;
-  return { holdId, callId, home: `${home}`, subject, takes: takes.map(takeOf), ...taken, leaseMs, trace };
-}
-
-function takeOf({ scope, kind, id, size }: Counter): Take {
-  const budget = kind === 'budget' ? readBudgetField(id) : undefined;
-  return {
-    scopeId: readScope(scope),
-    id: budget?.budgetId ?? unquoted(id),
-    measure: kind,
-    windowMs: size,
-    periodStartMs: budget?.periodStartMs ?? 0,
-  };
+  return { holdId, callId, home: `${home}`, subject, takes, ...taken, leaseMs, trace };
 }

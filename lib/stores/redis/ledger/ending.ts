@@ -4,28 +4,53 @@ import type { ChargedBudget, Hold, SettleRequest, SettleResult } from '../../sto
 import { quoted } from '../records/names.ts';
 import { type LedgerContext, ledgerScript, runAct } from './acts.ts';
 import { lineOf, sumsKeys } from './lines.ts';
-import { counterOf, readScope } from './names.ts';
-import { quotedAll } from './plans.ts';
+import { readScope } from './names.ts';
 import { type ChargedFields, chargedBudgets, type Jumps, tellJumps } from './replies.ts';
+import { compileTakes } from './takes.ts';
 
 type EndReply =
   | readonly ['missing', Jumps, scopes: readonly string[]]
   | readonly [SettleResult['state'] | 'cancelled', Jumps, ChargedFields];
 
-const endCallScript = ledgerScript<EndReply>('ledger-counters', 'ledger-usage', 'end-call');
+const endCallScript = ledgerScript<EndReply>(
+  'ledger-time',
+  'ledger-holds',
+  'ledger-scopes',
+  'ledger-periods',
+  'ledger-corrections',
+  'ledger-usage',
+  'end-call',
+);
+
+/** What is written of a call: of a settlement its numbers and its line, of a cancellation nothing. */
+interface Written {
+  readonly numbers: readonly number[];
+  readonly line: readonly string[];
+  /** The event, should the hold be unknown. */
+  readonly lost?: string;
+}
+
+const nothing: Written = { numbers: [], line: [] };
 
 /** Ends calls, each exactly once: by a settlement or a cancellation. */
 export function createEnding(context: LedgerContext) {
-  const { names, notify, usage } = context;
+  const { names, notify, usageBounds } = context;
 
+  /** @param further scopes that only the hold knows of; given, also when there are none, to a call that is not simply open */
   async function endCall(
     hold: Hold,
-    act: object,
-    further: readonly ScopeId[] = [],
+    written: Written,
+    further?: readonly ScopeId[],
   ): Promise<{ readonly state: string; readonly charged: readonly ChargedBudget[] }> {
     const home = names.homeOf(hold);
     const { atMs, holdId, callId, subject, amounts } = hold;
-    const scopeIds = [...new Set([...hold.takes.map(({ scopeId }) => scopeId), ...further])];
+    const takes = compileTakes(hold.takes);
+    const scopeIds = further === undefined ? takes.scopeIds : [...takes.scopeIds, ...further];
+    const special = further && {
+      scopes: further.map(quoted),
+      abandoned: lineOf(abandonedEvent(hold, 0)),
+      lost: written.lost,
+    };
     const keys = [
       names.hold(home, holdId),
       names.leases(home),
@@ -34,32 +59,34 @@ export function createEnding(context: LedgerContext) {
       ...sumsKeys(names, home, { keyId: subject.keyId, atMs }),
       ...scopeIds.map(names.scope),
     ];
-    const reply = await runAct(context, endCallScript, keys, {
+    const reply = await runAct(
+      context,
+      endCallScript,
+      keys,
+      [atMs, amounts.tokens, amounts.costNanoUsd, ...written.numbers],
+      ...usageBounds,
       holdId,
-      callId: quoted(callId),
-      scopeIds: quotedAll(scopeIds),
-      takes: hold.takes.map(counterOf),
-      at: atMs,
-      ...amounts,
-      usage,
-      ...act,
-    });
-    if (reply[0] === 'missing') return endCall(hold, act, reply[2].map(readScope));
-    tellJumps(reply[1], notify);
-    return { state: reply[0], charged: chargedBudgets(reply[2]) };
+      quoted(callId),
+      takes.text,
+      special === undefined ? '' : JSON.stringify(special),
+      ...written.line,
+    );
+    if (reply[0] === 'missing') return endCall(hold, written, reply[2].map(readScope));
+    tellJumps(reply[1], scopeIds, notify);
+    return { state: reply[0], charged: chargedBudgets(reply[2], scopeIds) };
   }
 
   return {
     async settle(request: SettleRequest): Promise<SettleResult> {
-      const { hold, usage: consumed, costNanoUsd } = request;
+      const { hold, usage, costNanoUsd } = request;
+      const { inputTokens, outputTokens, cacheReadTokens, cacheWriteTokens } = usage;
       const event = settledEvent(hold, request);
       const lost = { ...event, source: 'lost_hold' as const };
+      const line = lineOf(event);
       const { state, charged } = await endCall(hold, {
-        kind: 'settle',
-        used: { tokens: consumed.inputTokens + consumed.outputTokens, costNanoUsd },
-        line: lineOf(event),
+        numbers: [inputTokens, outputTokens, cacheReadTokens, cacheWriteTokens, costNanoUsd],
+        line: [line.event, line.member, line.field, line.other],
         lost: JSON.stringify(lost),
-        abandoned: lineOf(abandonedEvent(hold, 0)),
       });
       if (state === 'settled' || state === 'late') return { state, event, charged };
       if (state === 'lost_hold') return { state, event: lost, charged };
@@ -67,7 +94,7 @@ export function createEnding(context: LedgerContext) {
     },
 
     async cancel(hold: Hold): Promise<{ readonly state: 'cancelled' | 'already' }> {
-      const { state } = await endCall(hold, { kind: 'cancel', abandoned: lineOf(abandonedEvent(hold, 0)) });
+      const { state } = await endCall(hold, nothing);
       return { state: state === 'cancelled' ? 'cancelled' : 'already' };
     },
   };

@@ -4,7 +4,12 @@ import { type LedgerContext, ledgerScript, runAct } from './acts.ts';
 import { dayMs } from './lines.ts';
 import { budgetField } from './names.ts';
 
-const fenceScript = ledgerScript<'fenced' | 'already' | 'unknown'>('ledger-counters', 'fence');
+const fenceScript = ledgerScript<'fenced' | 'already' | 'unknown'>(
+  'ledger-time',
+  'ledger-scopes',
+  'ledger-periods',
+  'fence',
+);
 
 /** How long the counters of a removed record are kept for late settlements. */
 const closedRetentionMs = 2 * dayMs;
@@ -15,7 +20,7 @@ export function createFencing(context: LedgerContext) {
 
   function raise(scopeId: ScopeId, act: object): Promise<'fenced' | 'already' | 'unknown'> {
     const keys = [names.scope(scopeId), names.nonce(scopeId)];
-    return runAct(context, fenceScript, keys, { retentionMs: closedRetentionMs, ...act });
+    return runAct(context, fenceScript, keys, [], JSON.stringify({ retentionMs: closedRetentionMs, ...act }));
   }
 
   return {

@@ -11,8 +11,8 @@ const otherModel = 'other';
 /** A line of the usage record as scripts write it, and where it is summed. */
 export interface Line {
   readonly event: string;
-  readonly day: number;
-  readonly key: string;
+  /** Its day and its key. */
+  readonly member: string;
   readonly field: string;
   /** Where it is summed when the key has too many sums on its day. */
   readonly other: string;
@@ -24,8 +24,7 @@ export function lineOf(event: UsageEvent): Line {
   const isAdjustment = event.source === 'adjustment';
   return {
     event: JSON.stringify(event),
-    day,
-    key: `${day} ${quoted(event.keyId)}`,
+    member: `${day} ${quoted(event.keyId)}`,
     field: sumsField(event, event.model),
     other: sumsField(event, otherModel),
     sums: [

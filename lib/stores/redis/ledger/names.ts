@@ -8,50 +8,59 @@ export type LedgerNames = ReturnType<typeof ledgerNames>;
 
 /** With `isOneSlot` all scopes are in the first shard: an act on several of them is atomic on a Cluster, too. */
 export function ledgerNames(prefix: string, { isOneSlot }: { readonly isOneSlot: boolean }) {
-  const shards = isOneSlot ? [0] : Array.from({ length: shardCount }, (_, shard) => shard);
-  const base = (shard: number) => `${prefix}{${String(shard).padStart(2, '0')}}:`;
+  const shards = Array.from({ length: isOneSlot ? 1 : shardCount }, (_, shard) => shard);
+  const bases = shards.map((shard) => `${prefix}{${String(shard).padStart(2, '0')}}:`);
   const shard = (scopeId: ScopeId) => (isOneSlot ? 0 : shardOf(scopeId));
   return {
     shards,
     shardOf: shard,
     /** Where the holds and the usage of a key are. */
     homeOf: ({ subject }: Pick<Hold, 'subject'>) => shard(`key:${subject.keyId}`),
-    scope: (scopeId: ScopeId) => `${base(shard(scopeId))}s:${quoted(scopeId)}`,
-    nonce: (scopeId: ScopeId) => `${base(shard(scopeId))}n:${quoted(scopeId)}`,
-    hold: (home: number, holdId: string) => `${base(home)}h:${quoted(holdId)}`,
+    scope: (scopeId: ScopeId) => `${bases[shard(scopeId)]}s:${quoted(scopeId)}`,
+    nonce: (scopeId: ScopeId) => `${bases[shard(scopeId)]}n:${quoted(scopeId)}`,
+    hold: (home: number, holdId: string) => `${bases[home]}h:${quoted(holdId)}`,
     /** Holds, scored by the end of their lease. */
-    leases: (home: number) => `${base(home)}leases`,
+    leases: (home: number) => `${bases[home]}leases`,
     /** The lines of the usage record. */
-    usage: (home: number) => `${base(home)}usage`,
+    usage: (home: number) => `${bases[home]}usage`,
     /** Keys, scored by the days on which they have sums. */
-    days: (home: number) => `${base(home)}days`,
-    sums: (home: number, keyId: string, day: number) => `${base(home)}u:${day}:${quoted(keyId)}`,
-    daysOfKey: (home: number, keyId: string) => `${base(home)}d:${quoted(keyId)}`,
+    days: (home: number) => `${bases[home]}days`,
+    sums: (home: number, keyId: string, day: number) => `${bases[home]}u:${day}:${quoted(keyId)}`,
+    daysOfKey: (home: number, keyId: string) => `${bases[home]}d:${quoted(keyId)}`,
     /** Remembers that something was done. */
-    mark: (home: number, id: string) => `${base(home)}m:${quoted(id)}`,
+    mark: (home: number, id: string) => `${bases[home]}m:${quoted(id)}`,
   };
 }
 
-/** A counter as scripts know it: `id` names it in its scope. */
-export interface Counter {
-  readonly scope: string;
-  readonly kind: Take['measure'];
-  readonly id: string;
-  readonly size: number;
+/** What plans call the limit of open holds. */
+const slotsId = 'parallel';
+
+/** The field of a scope's hash that counts what is taken: it tells all of the take but its scope. */
+export function fieldOf({ measure, id, windowMs, periodStartMs }: Take): string {
+  switch (measure) {
+    case 'requests':
+      return `q:${windowMs}:${quoted(id)}`;
+    case 'tokens':
+      return `t:${windowMs}:${quoted(id)}`;
+    case 'concurrency':
+      return 'o';
+    case 'budget':
+      return budgetField(id, periodStartMs);
+  }
 }
 
-export function counterOf({ scopeId, id, measure, windowMs, periodStartMs }: Take): Counter {
-  const name = measure === 'budget' ? budgetField(id, periodStartMs) : quoted(id);
-  return { scope: quoted(scopeId), kind: measure, id: name, size: windowMs };
+export function readField(field: string): Omit<Take, 'scopeId'> {
+  if (field === 'o') return { id: slotsId, measure: 'concurrency', windowMs: 0, periodStartMs: 0 };
+  const kind = field.slice(0, 2);
+  const end = field.indexOf(':', 2);
+  const number = Number(field.slice(2, end));
+  const id = unquoted(field.slice(end + 1));
+  if (kind === 'b:') return { id, measure: 'budget', windowMs: 0, periodStartMs: number };
+  return { id, measure: kind === 'q:' ? 'requests' : 'tokens', windowMs: number, periodStartMs: 0 };
 }
 
 export function budgetField(budgetId: string, periodStartMs: number): string {
   return `b:${periodStartMs}:${quoted(budgetId)}`;
-}
-
-export function readBudgetField(field: string): { readonly budgetId: string; readonly periodStartMs: number } {
-  const end = field.indexOf(':', 2);
-  return { budgetId: unquoted(field.slice(end + 1)), periodStartMs: Number(field.slice(2, end)) };
 }
 
 /** The name of a scope as scripts were given it. */

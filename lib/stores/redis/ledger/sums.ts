@@ -1,7 +1,7 @@
 import type { UsageQuery, UsageRow } from '../../../usage/usage.ts';
 import { type HourlySum, sumUsage } from '../../usage-sums.ts';
 import { unquoted } from '../records/names.ts';
-import { type LedgerContext, ledgerScript, runAct } from './acts.ts';
+import { type LedgerContext, ledgerScript } from './acts.ts';
 import { dayMs, readSumsField } from './lines.ts';
 
 /** So many hashes are read by one call. */
@@ -47,7 +47,7 @@ export function createUsageSums(client: DaysClient, context: LedgerContext) {
 
   async function readSums(home: number, days: readonly KeyDay[]): Promise<readonly HourlySum[]> {
     const keys = days.map(({ keyId, day }) => names.sums(home, keyId, day));
-    const reply = await runAct(context, readSumsScript, keys, {});
+    const reply = await context.run(readSumsScript, keys, []);
     return days.flatMap(({ keyId }, index) =>
       (reply[index] ?? []).map(([field, ...counts]) => ({ ...readSumsField(field), keyId, ...readCounts(counts) })),
     );

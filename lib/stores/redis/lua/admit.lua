@@ -1,134 +1,84 @@
--- Decides all limits of a plan and takes from all of them, or from none, as lib/limits/decide.ts does.
---
--- KEYS[1] the hold (hash)   KEYS[2] leases of its shard (sorted set)   KEYS[3..] act.scopeIds, in their order (hashes);
--- then further leases where a hold may stand that is in the way
--- act: holdId, callId, scopeIds, mintedAtMs, tokens, costNanoUsd, clamp, notAfterMs, leaseMs, replacesFirst
--- ARGV[2] the plan, as JSON: revisions, limits, slots, maxTokens, validFromMs, validUntilMs
--- ARGV[3] what is kept of the call beside its numbers; of it only `takes` is read here
--- Result: outcome, jumps of the clock, then by outcome
---   admitted: at, tokens, cost, output tokens (-1: no clamp), remaining (-1: no limit), body
---   refused: position (-1: the request alone is too large), retry in ms (-1: never), remaining, whether leases are over
---   stale: position of the scope, revision    unseeded: positions    stale_clock: now    missing: scopes to declare
---   over: the lease of the hold is over       expired, id_conflict, hold_ended, too_old
+-- Decides all limits of a plan and takes from all of them, or from none, as lib/limits/decide.ts does. Stands after
+-- admit-begin, which tells of KEYS, ARGV and the result.
 
-local oldest_admission_ms = 300000
-local header = '<dddddddd'
-local plan = cjson.decode(ARGV[2])
-local body = ARGV[3]
-local call_field = 'c:' .. act.callId
+local slot_retry_ms = 1000
 
-local function reply(outcome, ...) return { outcome, jumps, ... } end
-
-local function numbers(list)
-  local shown = {}
-  for index, value in ipairs(list) do shown[index] = value == math.huge and -1 or value end
-  return shown
-end
-
-local function repeated(value)
-  if not value or value:sub(1, 1) ~= 'o' and value:sub(1, 1) ~= 'r' then return reply('hold_ended') end
-  local at, asked_tokens, asked_cost, tokens, cost, output, _, count, from = struct.unpack(header, value, 2)
-  if asked_tokens ~= act.tokens or asked_cost ~= act.costNanoUsd then return reply('id_conflict') end
-  local remaining = {}
-  for index = 1, count do remaining[index], from = struct.unpack('<d', value, from) end
-  return reply('admitted', at, tokens, cost, output, numbers(remaining), value:sub(from))
-end
-
-local known = redis.call('HMGET', KEYS[1], 'n', call_field, 'c:')
-local is_further = act.callId ~= ''
-local is_open = known[1] and known[1] ~= '0'
-if is_further then
-  if not is_open then return reply('hold_ended') end
-  local ends = redis.call('ZSCORE', KEYS[2], act.holdId)
-  if ends and is_over(ends) then return reply('over') end
-  if known[2] then return repeated(known[2]) end
-elseif known[1] then
-  if not is_open then return reply('hold_ended') end
-  return repeated(known[2])
-end
-if now - act.mintedAtMs > oldest_admission_ms then return reply('too_old') end
-
--- The call whose place is taken, with what it took by scope and counter.
+-- The call whose place is taken: its numbers, and the fields that it took by position of their scope.
 local replaced
-if act.replacesFirst and known[3] and known[3]:sub(1, 1) == 'o' then
-  local at, _, _, tokens, cost, _, _, count, from = struct.unpack(header, known[3], 2)
-  replaced = { at = at, tokens = tokens, cost = cost, takes = cjson.decode(known[3]:sub(from + count * 8)).takes }
-end
-
-local positions, fields = {}, {}
-for position, id in ipairs(act.scopeIds) do
-  positions[id], fields[position] = position, {}
-end
-for _, limit in ipairs(plan.limits) do
-  local of_scope = fields[limit.scope]
-  if limit.kind == 'budget' then of_scope[#of_scope + 1] = limit.id
-  elseif limit.kind ~= 'concurrency' then of_scope[#of_scope + 1] = 'w:' .. limit.id end
-end
-if replaced then
-  local missing = {}
-  for _, taken in ipairs(replaced.takes) do
-    if not positions[taken.scope] then missing[#missing + 1] = taken.scope end
+if special.replacesFirst and known[3] and known[3]:sub(1, 1) == 'o' then
+  local _, _, _, taken, kept = unpack_call(known[3])
+  replaced = { at = taken[1], tokens = taken[2], cost = taken[3], fields = {} }
+  local positions, missing = {}, {}
+  for position, name in ipairs(special.scopes) do positions[name] = position end
+  for name, fields in each_take(cjson.decode(kept:match('^[^\n]*'))) do
+    if positions[name] then replaced.fields[positions[name]] = fields else missing[#missing + 1] = name end
   end
-  if #missing > 0 then return reply('missing', missing) end
+  if #missing > 0 then return { 'missing', jumps, missing } end
 end
 
-local scopes = {}
-for position, id in ipairs(act.scopeIds) do scopes[position] = load_scope(KEYS[position + 2], id, fields[position]) end
+local scopes, scope_of = {}, {}
+local at = fields_at
+for position = 1, scope_count do
+  local count = plan[5 + position * 2]
+  local scope = load_scope(position, KEYS[position + 2], unpack(plan, at + 1, at + count))
+  scopes[position] = scope
+  for index = at - fields_at + 1, at - fields_at + count do scope_of[index] = scope end
+  at = at + count
+end
 
 local unseeded = {}
-for position, revision in ipairs(plan.revisions) do
-  local scope = scopes[position]
+for position = 1, scope_count do
+  local scope, revision = scopes[position], plan[4 + position * 2]
   if not scope.known then
-    if revision > 0 then unseeded[#unseeded + 1] = position - 1 end
+    if revision > 0 then unseeded[#unseeded + 1] = position end
   elseif scope.closed or scope.revision > revision then
-    return reply('stale', position - 1, scope.revision)
+    return { 'stale', jumps, position, scope.revision }
   end
 end
-if #unseeded > 0 then return reply('unseeded', unseeded) end
-if act.notAfterMs and now >= act.notAfterMs then return reply('expired') end
-if now < plan.validFromMs or now >= plan.validUntilMs then return reply('stale_clock', now) end
+if #unseeded > 0 then return { 'unseeded', jumps, unseeded } end
+if not_after >= 0 and now >= not_after then return { 'expired', jumps } end
+if now < valid_from or now >= valid_until then return { 'stale_clock', jumps, now } end
 
-local function taken_by_replaced(limit)
-  if not replaced then return nil end
-  for _, taken in ipairs(replaced.takes) do
-    if taken.scope == act.scopeIds[limit.scope] and taken.id == limit.id then return taken end
+local function is_taken(scope, field)
+  for _, taken in ipairs(replaced.fields[scope.position] or {}) do
+    if taken == field then return true end
   end
+  return false
 end
 
-local function credit_of(limit, taken)
-  if not taken or not scopes[limit.scope].known then return 0 end
-  if taken.kind == 'budget' then return replaced.cost end
-  if taken.kind ~= 'tokens' then return 0 end
-  local scope = scopes[limit.scope]
-  return (returnable(scope, window_of(scope, taken.id, taken.size), replaced.at, replaced.tokens))
-end
-
-local function room(limit)
-  if not limit.limit then return math.huge end
-  local scope = scopes[limit.scope]
-  if limit.kind == 'concurrency' then return limit.limit - scope.open end
-  if limit.kind == 'budget' then
-    local budget = find_budget(scope, limit.id)
-    return limit.limit - (budget and budget.spent + budget.held or 0)
+-- By position of the limits, as all lists are from here on.
+local kinds, counters, ends, remaining, credits, is_counted = {}, {}, {}, {}, {}, {}
+local next_end = ends_at
+for index = 1, limit_count do
+  local scope, field, limit = scope_of[index], plan[fields_at + index], plan[limits_at + index]
+  local kind, counter, used, credit = field:sub(1, 1), nil, 0, 0
+  if replaced and is_taken(scope, field) then is_counted[index] = true end
+  if kind == 'b' then
+    counter = find_budget(scope, field)
+    used = counter and counter.spent + counter.held or 0
+    if is_counted[index] and scope.known then credit = replaced.cost end
+    next_end = next_end + 1
+    ends[index] = plan[next_end]
+  elseif kind == 'o' then
+    used = slots_of(scope)
+  else
+    counter = window_of(scope, field)
+    used = counter.total
+    if is_counted[index] and kind == 't' then
+      credit = returnable(scope, field, counter, replaced.at, replaced.tokens)
+    end
   end
-  return limit.limit - window_of(scope, limit.id, limit.size).total
+  kinds[index], counters[index], credits[index] = kind, counter, credit
+  remaining[index] = limit < 0 and math.huge or limit - used + credit
 end
 
-local remaining, credits, counted = {}, {}, {}
-for index, limit in ipairs(plan.limits) do
-  local taken = taken_by_replaced(limit)
-  counted[index], credits[index] = taken ~= nil, credit_of(limit, taken)
-  remaining[index] = room(limit) + credits[index]
-end
-
-local tokens, cost, output = act.tokens, act.costNanoUsd, -1
-local clamp = act.clamp
+local output, clamp = -1, special.clamp
 if clamp then
   output = clamp.max
-  if plan.maxTokens then output = math.min(output, plan.maxTokens - clamp.inputTokens) end
-  for index, limit in ipairs(plan.limits) do
-    if limit.kind == 'tokens' then output = math.min(output, remaining[index] - clamp.inputTokens) end
-    if limit.kind == 'budget' and clamp.picoUsd > 0 then
+  if max_tokens >= 0 then output = math.min(output, max_tokens - clamp.inputTokens) end
+  for index, kind in ipairs(kinds) do
+    if kind == 't' then output = math.min(output, remaining[index] - clamp.inputTokens) end
+    if kind == 'b' and clamp.picoUsd > 0 then
       output = math.min(output, math.floor((remaining[index] - clamp.inputCost) * 1000 / clamp.picoUsd))
     end
   end
@@ -137,84 +87,87 @@ if clamp then
   cost = clamp.inputCost + math.ceil(output * clamp.picoUsd / 1000)
 end
 
-local function amount_for(index, limit)
-  if limit.kind == 'requests' then return counted[index] and 0 or 1 end
-  if limit.kind == 'tokens' then return tokens end
-  if limit.kind == 'concurrency' then return is_further and 0 or 1 end
+local function amount_of(index)
+  local kind = kinds[index]
+  if kind == 'q' then return is_counted[index] and 0 or 1 end
+  if kind == 't' then return tokens end
+  if kind == 'o' then return is_further and 0 or 1 end
   return cost
 end
 
-local slot_retry_ms = 1000
-local function wait(index, limit, amount)
-  if limit.limit == 0 or amount > limit.limit then return -1 end
-  if limit.kind == 'concurrency' then return slot_retry_ms end
-  if limit.kind == 'budget' then return limit.ends < 0 and -1 or limit.ends - now end
-  local scope = scopes[limit.scope]
-  return wait_for_room(scope, window_of(scope, limit.id, limit.size), amount - credits[index], limit.limit)
-end
-
-local by, retry_ms
-if plan.maxTokens and tokens > plan.maxTokens then by, retry_ms = -1, -1 end
-for index, limit in ipairs(plan.limits) do
-  local amount = amount_for(index, limit)
-  local counts_nothing = amount == 0 and (limit.kind == 'requests' or limit.kind == 'concurrency')
-  if limit.limit and not counts_nothing and not (limit.limit > 0 and amount <= remaining[index]) then
-    local wait_ms = wait(index, limit, amount)
-    -- The longest wait is the truth for the whole request; the first of equals names it.
-    if by == nil or retry_ms >= 0 and (wait_ms < 0 or wait_ms > retry_ms) then by, retry_ms = index - 1, wait_ms end
+local refusing = {}
+for index = 1, limit_count do
+  local limit, amount, kind = plan[limits_at + index], amount_of(index), kinds[index]
+  local counts_nothing = amount == 0 and (kind == 'q' or kind == 'o')
+  if limit >= 0 and not counts_nothing and (limit == 0 or amount > remaining[index]) then
+    refusing[#refusing + 1] = index
   end
 end
 
-if by then
+local function shown(list)
+  for index, value in ipairs(list) do list[index] = value == math.huge and -1 or math.max(0, value) end
+  return list
+end
+
+local is_too_large = max_tokens >= 0 and tokens > max_tokens
+if is_too_large or #refusing > 0 then
+  local function wait(index)
+    local limit, amount, kind = plan[limits_at + index], amount_of(index), kinds[index]
+    if limit == 0 or amount > limit then return -1 end
+    if kind == 'o' then return slot_retry_ms end
+    if kind == 'b' then return ends[index] < 0 and -1 or ends[index] - now end
+    return wait_for_room(scope_of[index], plan[fields_at + index], counters[index], amount - credits[index], limit)
+  end
+
+  local by, retry_ms
+  if is_too_large then by, retry_ms = 0, -1 end
+  for _, index in ipairs(refusing) do
+    local wait_ms = wait(index)
+    -- The longest wait is the truth for the whole request; the first of equals names it.
+    if by == nil or retry_ms >= 0 and (wait_ms < 0 or wait_ms > retry_ms) then by, retry_ms = index, wait_ms end
+  end
+
   for _, scope in ipairs(scopes) do save_scope(scope) end
   local in_the_way = 0
+  local further_leases = 3 + (special.scopes and #special.scopes or scope_count)
   for index = 2, #KEYS do
-    local is_leases = index == 2 or index > #act.scopeIds + 2
+    local is_leases = index == 2 or index >= further_leases
     if is_leases and redis.call('ZCOUNT', KEYS[index], '-inf', over_until()) > 0 then in_the_way = 1 end
   end
-  for index, left in ipairs(remaining) do remaining[index] = math.max(0, left) end
-  return reply('refused', by, retry_ms, numbers(remaining), in_the_way)
+  return { 'refused', jumps, by, retry_ms, shown(remaining), in_the_way }
 end
 
 if replaced then
   local correction = { at = replaced.at, counted = replaced.tokens, tokens = 0, held = replaced.cost, spent = 0 }
-  for _, taken in ipairs(replaced.takes) do
-    local scope = scopes[positions[taken.scope]]
-    if scope.known then correct(scope, taken, correction) end
+  for position, fields in pairs(replaced.fields) do
+    scopes[position] = scopes[position] or load_scope(position, KEYS[position + 2], unpack(fields))
+    for _, field in ipairs(scopes[position].known and fields or {}) do correct(scopes[position], field, correction) end
   end
 end
-for position, revision in ipairs(plan.revisions) do
-  local scope = scopes[position]
-  if scope.known and scope.revision < revision then write(scope, 'v', revision) end
-end
-for index, limit in ipairs(plan.limits) do
-  local scope = scopes[limit.scope]
+
+local taken = { now, tokens, cost, output }
+for index = 1, limit_count do
+  local scope, field, kind, left = scope_of[index], plan[fields_at + index], kinds[index], remaining[index]
   if scope.known then
-    local amount = amount_for(index, limit)
-    remaining[index] = math.max(0, remaining[index] - amount)
-    if limit.kind == 'budget' then
-      local budget = open_budget(scope, limit.id, limit.ends)
-      budget.held, budget.changed = budget.held + amount, true
-    elseif limit.kind == 'concurrency' then
-      scope.open = scope.open + amount
-      if amount ~= 0 then write(scope, 'o', scope.open) end
+    local amount = amount_of(index)
+    left = left - amount
+    if kind == 'b' then
+      local budget = budget_of(scope, field, ends[index])
+      budget.held = budget.held + amount
+      write_budget(scope, budget)
+    elseif kind == 'o' then
+      if amount ~= 0 then take_slots(scope, amount) end
     else
-      take_from_window(window_of(scope, limit.id, limit.size), amount)
+      take_from_window(scope, field, counters[index], amount)
     end
   end
+  taken[4 + index] = left == math.huge and -1 or math.max(0, left)
 end
-for _, scope in ipairs(scopes) do save_scope(scope) end
+for position, scope in pairs(scopes) do
+  if scope.known and position <= scope_count and scope.revision < plan[4 + position * 2] then
+    write(scope, 'v', plan[4 + position * 2])
+  end
+  save_scope(scope)
+end
 
--- A hash keeps no order: calls know which of them came first.
-local order = is_further and redis.call('HLEN', KEYS[1]) or 0
-local value = 'o' .. struct.pack(header, now, act.tokens, act.costNanoUsd, tokens, cost, output, order, #remaining)
-for _, left in ipairs(remaining) do value = value .. struct.pack('<d', left) end
-value = value .. body
-if is_further then
-  if replaced then redis.call('HSET', KEYS[1], 'c:', 'r' .. known[3]:sub(2)) end
-  redis.call('HSET', KEYS[1], 'n', known[1] + 1, call_field, value)
-else
-  redis.call('HSET', KEYS[1], 'n', 1, 's', plan.slots, call_field, value)
-  start_lease(KEYS[2], act.holdId, act.leaseMs)
-end
-return reply('admitted', now, tokens, cost, output, numbers(remaining))
+return admitted(taken, replaced)

@@ -1,84 +1,104 @@
 -- Ends one call by a settlement or a cancellation, exactly once. The hold ends with the last of its calls.
 --
 -- KEYS[1] the hold (hash)   KEYS[2] leases of its shard   KEYS[3] stream of usage   KEYS[4] days of all keys
--- KEYS[5] sums of the day   KEYS[6] days of the key       KEYS[7..] act.scopeIds, in their order
--- act: kind (settle, cancel), callId, takes, at, tokens, costNanoUsd: what was taken; used {tokens, costNanoUsd};
---   line: what is written; abandoned: the line as it was written when the lease ended; lost: the event of a lost hold
--- Result: state, jumps of the clock, charged budgets: scope, field, spent; or missing, scopes to declare
+-- KEYS[5] sums of the day   KEYS[6] days of the key       KEYS[7..] the scopes of takes, then further ones
+-- numbers: at, tokens, cost: what was taken; of a settlement input, output, cache read, cache write, cost
+-- ARGV[2], ARGV[3] as in ledger-usage.lua   ARGV[4] id of the hold   ARGV[5] id of the call
+-- ARGV[6] takes of the call, as JSON
+-- ARGV[7] nothing, or as JSON what a call needs that is not simply open: scopes, names of the further ones; abandoned, its
+--   line as it was written when the lease ended; lost, the event of a settlement whose hold is unknown
+-- ARGV[8..] of a settlement: event, member, field and other of its line
+-- Result: state, jumps of the clock, charged budgets: position of the scope, field, spent; or missing, jumps, scopes to
+--   declare: ARGV[7] is needed
 
 local ended_ms = 3600000
+local _, at, tokens, cost, input, output, cache_read, cache_write, used_cost = unpack(numbers)
+local hold_id, call_field = ARGV[4], 'c:' .. ARGV[5]
+local special = ARGV[7] ~= '' and cjson.decode(ARGV[7])
+local is_settlement = ARGV[8] ~= nil
 local keys = { stream = KEYS[3], days = KEYS[4], sums = KEYS[5], days_of_key = KEYS[6] }
-local call_field = 'c:' .. act.callId
-local positions = {}
-for position, id in ipairs(act.scopeIds) do positions[id] = position end
 
-local known = redis.call('HMGET', KEYS[1], 'n', call_field, 's', 'l')
-local open_calls, value = tonumber(known[1] or '') or 0, known[2]
-local is_open = open_calls > 0
+local known = redis.call('HMGET', KEYS[1], 'n', call_field, 'l')
+local open_calls, value = tonumber(known[1]) or 0, known[2]
 local state = value and value:sub(1, 1)
-local closes_hold = is_open and open_calls == 1 and (state == 'o' or state == 'r')
+local is_open = open_calls > 0
+local closes_hold = open_calls == 1 and (state == 'o' or state == 'r')
 
-local slots = closes_hold and cjson.decode(known[3]) or {}
-local missing = {}
-for _, id in ipairs(slots) do
-  if not positions[id] then missing[#missing + 1] = id end
+local is_lost = is_settlement and not value and (is_open or not known[1] or known[3])
+
+-- By position, as KEYS has the scopes: what the call took, and which of them the hold took a slot of.
+local fields_of, positions, slots, missing = {}, {}, {}, {}
+for name, fields in each_take(cjson.decode(ARGV[6])) do
+  fields_of[#fields_of + 1] = fields
+  positions[name] = #fields_of
 end
-if #missing > 0 then return { 'missing', {}, missing } end
+for _, name in ipairs(special and special.scopes or {}) do
+  fields_of[#fields_of + 1] = {}
+  positions[name] = #fields_of
+end
+if closes_hold then
+  local of_first = call_field == 'c:' and ARGV[6] or first_takes(redis.call('HGET', KEYS[1], 'c:'))
+  for name, fields in each_take(cjson.decode(of_first)) do
+    if not has_slot(fields) then
+    elseif positions[name] then slots[#slots + 1] = positions[name]
+    else missing[#missing + 1] = name end
+  end
+end
+if #missing > 0 or (is_lost or state == 'a') and not special then return { 'missing', jumps, missing } end
 
 local scopes = {}
-local function scope_of(id)
-  local position = positions[id]
-  if not scopes[position] then
-    local fields = {}
-    for _, taken in ipairs(act.takes) do
-      if taken.scope == id and taken.kind == 'budget' then fields[#fields + 1] = taken.id end
-      if taken.scope == id and taken.kind == 'tokens' then fields[#fields + 1] = 'w:' .. taken.id end
-    end
-    scopes[position] = load_scope(KEYS[position + 6], id, fields)
-  end
+local function scope_at(position)
+  scopes[position] = scopes[position] or load_scope(position, KEYS[position + 6], unpack(fields_of[position]))
   return scopes[position]
 end
 
 local function correct_all(correction)
   local charged = {}
-  for _, taken in ipairs(act.takes) do
-    local scope = scope_of(taken.scope)
-    local budget = scope.known and correct(scope, taken, correction)
-    if budget and correction.spent ~= 0 then charged[#charged + 1] = { scope.id, budget.field, budget.spent } end
+  for position, fields in ipairs(fields_of) do
+    local scope = #fields > 0 and scope_at(position)
+    for _, field in ipairs(scope and scope.known and fields or {}) do
+      local budget = correct(scope, field, correction)
+      if budget and correction.spent ~= 0 then charged[#charged + 1] = { position, budget.field, budget.spent } end
+    end
   end
   return charged
 end
 
 local function close_call()
-  redis.call('HSET', KEYS[1], 'n', open_calls - 1, call_field, 'e')
-  if not closes_hold then return end
-  for _, id in ipairs(slots) do
-    local scope = scope_of(id)
-    if scope.known then write(scope, 'o', scope.open - 1) end
+  if closes_hold then
+    for _, position in ipairs(slots) do
+      if scope_at(position).known then take_slots(scope_at(position), -1) end
+    end
+    redis.call('HSET', KEYS[1], 'n', 0, call_field, 'e', 'c:', 'e')
+    redis.call('PEXPIRE', KEYS[1], ended_ms)
+    redis.call('ZREM', KEYS[2], hold_id)
+  else
+    -- The slots of the hold are told by its first call.
+    local kept = call_field == 'c:' and 'e' .. first_takes(value) or 'e'
+    redis.call('HSET', KEYS[1], 'n', open_calls - 1, call_field, kept)
   end
-  redis.call('HDEL', KEYS[1], 's')
-  redis.call('PEXPIRE', KEYS[1], ended_ms)
-  redis.call('ZREM', KEYS[2], act.holdId)
 end
 
 local function answer(outcome, charged)
   for _, scope in pairs(scopes) do save_scope(scope) end
-  local shown = {}
-  for index, budget in ipairs(charged or {}) do shown[index] = budget end
-  return { outcome, jumps, shown }
+  return { outcome, jumps, charged or {} }
 end
 
-local is_settlement = act.kind == 'settle'
+local function line_of_settlement(event)
+  local sums = { 1, input, output, cache_read, cache_write, used_cost, 0 }
+  return { event = event, member = ARGV[9], field = ARGV[10], other = ARGV[11], sums = sums }
+end
+
+if is_open and state == 'o' then
+  local correction = { at = at, counted = tokens, tokens = 0, held = cost, spent = 0 }
+  if is_settlement then correction.tokens, correction.spent = input + output, used_cost end
+  local charged = correct_all(correction)
+  if is_settlement then append_line(keys, line_of_settlement(ARGV[8])) end
+  close_call()
+  return answer(is_settlement and 'settled' or 'cancelled', charged)
+end
 
 if is_open and value then
-  if state == 'o' then
-    local correction = { at = act.at, counted = act.tokens, tokens = 0, held = act.costNanoUsd, spent = 0 }
-    if is_settlement then correction.tokens, correction.spent = act.used.tokens, act.used.costNanoUsd end
-    local charged = correct_all(correction)
-    if is_settlement then append_line(keys, act.line) end
-    close_call()
-    return answer(is_settlement and 'settled' or 'cancelled', charged)
-  end
   -- Whoever ends a call that was replaced gives its slot back, too.
   if state == 'r' then close_call() end
   return answer(state == 'r' and not is_settlement and 'cancelled' or 'already')
@@ -86,24 +106,19 @@ end
 
 if state == 'a' then
   local was_charged = struct.unpack('<d', value, 2)
-  local correction = { at = act.at, counted = 0, tokens = 0, held = 0, spent = -was_charged }
-  if is_settlement then
-    correction.tokens, correction.spent = act.used.tokens, act.used.costNanoUsd - was_charged
-  end
+  local correction = { at = at, counted = 0, tokens = 0, held = 0, spent = -was_charged }
+  if is_settlement then correction.tokens, correction.spent = input + output, used_cost - was_charged end
   local charged = correct_all(correction)
-  count_line(keys, act.abandoned, { 1, 0, 0, 0, 0, was_charged, 0 }, -1)
-  append_line(keys, is_settlement and act.line or act.abandoned)
+  count_line(keys, special.abandoned, { -1, 0, 0, 0, 0, -was_charged, 0 })
+  append_line(keys, is_settlement and line_of_settlement(ARGV[8]) or special.abandoned)
   redis.call('HSET', KEYS[1], call_field, 'e')
   return answer(is_settlement and 'late' or 'cancelled', charged)
 end
 
-local is_remembered = known[1] ~= false
-if is_settlement then
-  if value or is_remembered and not is_open and not known[4] then return answer('already') end
-  local correction = { at = act.at, counted = 0, tokens = act.used.tokens, held = 0, spent = act.used.costNanoUsd }
+if is_lost then
+  local correction = { at = at, counted = 0, tokens = input + output, held = 0, spent = used_cost }
   local charged = correct_all(correction)
-  act.line.event = act.lost
-  append_line(keys, act.line)
+  append_line(keys, line_of_settlement(special.lost))
   redis.call('HSET', KEYS[1], call_field, 'e')
   if not is_open then
     redis.call('HSET', KEYS[1], 'n', 0, 'l', 1)
@@ -112,7 +127,7 @@ if is_settlement then
   return answer('lost_hold', charged)
 end
 
-if is_remembered and not is_open then return answer('already') end
+if is_settlement or known[1] and not is_open then return answer('already') end
 -- A cancellation may overtake the admission that it cancels.
 redis.call('HSET', KEYS[1], call_field, 'e')
 if not is_open then

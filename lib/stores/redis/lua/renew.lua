@@ -1,10 +1,10 @@
 -- Renews the lease of a hold.
 --
--- KEYS[1] the hold (hash)   KEYS[2] leases of its shard   act: holdId, leaseMs
+-- KEYS[1] the hold (hash)   KEYS[2] leases of its shard   numbers: lease in ms   ARGV[2] id of the hold
 -- Result: renewed, ended; over: its lease has run out and it is yet to be ended
 
-local ends = redis.call('ZSCORE', KEYS[2], act.holdId)
+local ends = redis.call('ZSCORE', KEYS[2], ARGV[2])
 if not ends then return 'ended' end
 if is_over(ends) then return 'over' end
-start_lease(KEYS[2], act.holdId, act.leaseMs)
+start_lease(KEYS[2], ARGV[2], numbers[2])
 return 'renewed'
