@@ -49,7 +49,10 @@ export function startLoadGenerator(): LoadGenerator {
 }
 
 function start(file: string, args: readonly string[]): ChildProcess {
-  const child = fork(fileURLToPath(new URL(file, import.meta.url)), args);
+  // What servers print, such as a banner, is no part of the report.
+  const child = fork(fileURLToPath(new URL(file, import.meta.url)), args, {
+    stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+  });
   child.once('exit', (code) => {
     if (code === null) return;
     child.emit('error', new Error(`${file} ${args.join(' ')} ended with ${code}`));

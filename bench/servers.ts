@@ -1,5 +1,8 @@
+import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { type AddressInfo, connect } from 'node:net';
 import { pipeline } from 'node:stream';
+import { setTimeout as pause } from 'node:timers/promises';
 import express, { type Express, type RequestHandler } from 'express';
 import rateLimit from 'express-rate-limit';
 import { Agent, request } from 'undici';
@@ -11,7 +14,8 @@ import { model, sixLimits } from './sample-keys.ts';
 
 /** A server that is measured, or that stands behind one. */
 export interface BenchServer {
-  readonly server: Server;
+  /** Where it has not begun to listen, it is told to. */
+  readonly server: Pick<Server, 'address' | 'listen' | 'listening'>;
   readonly headers?: { readonly [name: string]: string };
   /** How many calls were settled; those not admitted are not among them. */
   readonly settled?: () => Promise<number>;
@@ -19,10 +23,10 @@ export interface BenchServer {
 
 /** Servers by name. Those in front of another one are given its port. */
 export const servers = {
-  express: () => served(express().use(express.json({ limit: '20mb' }), answer)),
+  express: () => served(express().use('/v1', express.json({ limit: '20mb' }), answer)),
   'express-rate-limit': () => {
     const limiter = rateLimit({ windowMs: 60_000, limit: 1_000_000_000 });
-    return served(express().use(limiter, express.json({ limit: '20mb' }), answer));
+    return served(express().use('/v1', limiter, express.json({ limit: '20mb' }), answer));
   },
   llmGuard: async () => {
     const { keys, ...rest } = await keysOfBench();
@@ -30,7 +34,8 @@ export const servers = {
   },
 
   upstream: () => ({ server: createServer(answerAsUpstream) }),
-  'express + undici': (upstreamPort) => served(express().use(express.json({ limit: '20mb' }), forward(upstreamPort))),
+  'express + undici': (upstreamPort) =>
+    served(express().use('/v1', express.json({ limit: '20mb' }), forward(upstreamPort))),
   gateway: async (upstreamPort) => {
     const { keys, ...rest } = await keysOfBench();
     const upstream = { baseUrl: new URL(`http://127.0.0.1:${upstreamPort}/v1`), apiKey: undefined };
@@ -39,7 +44,9 @@ export const servers = {
     return { server: createServer(app), ...rest };
   },
 
-  'raw pipe': (upstreamPort) => served(express().use(pipeFrom(upstreamPort))),
+  '@portkey-ai/gateway': portkey,
+
+  'raw pipe': (upstreamPort) => served(express().use('/v1', pipeFrom(upstreamPort))),
   'metered pipe': async (upstreamPort) => {
     const { keys, ...rest } = await keysOfBench();
     return { server: createServer(express().use('/v1', llmGuard({ keys }), pipeFrom(upstreamPort))), ...rest };
@@ -105,6 +112,44 @@ function answerAsUpstream(req: IncomingMessage, res: ServerResponse): void {
     else res.write(frame, () => setImmediate(next));
   };
   next();
+}
+
+/** Its command starts a server on a port that it is told, and tells nobody when that listens. */
+async function portkey(upstreamPort: number): Promise<BenchServer> {
+  const port = await freePort();
+  process.argv.push(`--port=${port}`, '--headless');
+  await import('@portkey-ai/gateway/build/start-server.js' as string);
+  while (!(await isListening(port))) await pause(50);
+  return {
+    server: { listening: true, address: () => ({ port, address: '127.0.0.1', family: 'IPv4' }), listen: neverCalled },
+    headers: {
+      authorization: 'Bearer sk-bench',
+      'x-portkey-provider': 'openai',
+      'x-portkey-custom-host': `http://127.0.0.1:${upstreamPort}/v1`,
+    },
+  };
+}
+
+function neverCalled(): never {
+  throw new Error('It listens already');
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  return port;
+}
+
+function isListening(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(port, '127.0.0.1', () => {
+      socket.destroy();
+      resolve(true);
+    });
+    socket.once('error', () => resolve(false));
+  });
 }
 
 /** What an app does that looks at the body and passes it on. */

@@ -1,14 +1,14 @@
-import http, { type ClientRequest, type IncomingMessage } from 'node:http';
-import https from 'node:https';
-import { pipeline } from 'node:stream';
 import type { Request, RequestHandler, Response } from 'express';
+import { Agent, buildConnector, type Dispatcher, errors } from 'undici';
 import { getLlm } from '../index.ts';
 import { type ProviderDialect, providerErrorBody } from '../testing/echo-model/provider-error.ts';
 import type { Upstream } from './environment.ts';
-import { clientHeaders, upstreamHeaders, upstreamUrl } from './upstream-request.ts';
+import { clientHeaders, upstreamHeaders, upstreamPaths } from './upstream-request.ts';
 
 /** Models that think may say nothing for minutes. */
 const silenceMs = 600_000;
+/** How long an idle connection is kept whose upstream does not say. */
+const idleMs = 30_000;
 
 export interface UpstreamProxy {
   readonly handler: RequestHandler;
@@ -18,79 +18,129 @@ export interface UpstreamProxy {
 
 /**
  * Passes requests on to an upstream and its answers back as they come, no faster than the client reads them. When the
- * client leaves, the call upstream is aborted. Node's own client is used: `fetch` takes about half as long again for each
- * chunk of a stream.
+ * client leaves, the call upstream is aborted. By undici, and by its `dispatch`: a call takes two thirds of what it takes
+ * through its `request`, and less than with Node's own client.
  */
 export function createUpstreamProxy(upstream: Upstream, warn: (message: string) => void): UpstreamProxy {
-  const { Agent, request } = upstream.baseUrl.protocol === 'https:' ? https : http;
-  const agent = new Agent({ keepAlive: true });
-
-  function send(req: Request, res: Response, dialect: ProviderDialect, body: Buffer | undefined): ClientRequest {
-    const outgoing = request(upstreamUrl(upstream.baseUrl, req.originalUrl), {
-      agent,
-      method: req.method,
-      headers: {
-        ...upstreamHeaders(upstream, dialect, req.headers),
-        ...(body !== undefined && { 'content-length': body.length }),
-      },
-    });
-    outgoing.setTimeout(silenceMs, () => outgoing.destroy(new SilenceError()));
-    outgoing.once('response', (incoming) => passOn(incoming, res, dialect));
-    if (body === undefined && req.readable) pipeline(req, outgoing, () => undefined);
-    else outgoing.end(body);
-    return outgoing;
-  }
-
-  function passOn(incoming: IncomingMessage, res: Response, dialect: ProviderDialect): void {
-    if (incoming.statusCode === 401) {
-      warn('The upstream refuses the key in UPSTREAM_API_KEY');
-      incoming.resume();
-      // It is not the client's key that is wrong, and trying again does not mend it.
-      res.setHeader('x-should-retry', 'false');
-      sendError(res, dialect, 502, 'The upstream does not accept the credential of this gateway');
-      return;
-    }
-    res.writeHead(incoming.statusCode ?? 502, clientHeaders(incoming.headers));
-    incoming.pipe(res);
-    incoming.once('error', () => undefined);
-    // A client must not take a part for the whole.
-    incoming.once('close', () => {
-      if (!incoming.complete) res.destroy();
-    });
-  }
+  const agent = new Agent({
+    connect: connector(),
+    headersTimeout: silenceMs,
+    bodyTimeout: silenceMs,
+    keepAliveTimeout: idleMs,
+  });
+  const { origin } = upstream.baseUrl;
+  const pathOf = upstreamPaths(upstream.baseUrl);
 
   function handle(req: Request, res: Response): void {
     const dialect = dialectOf(req);
-    const body = req.body === undefined ? undefined : Buffer.from(JSON.stringify(req.body));
+    const call: Dispatcher.DispatchOptions = {
+      origin,
+      path: pathOf(req.originalUrl),
+      method: req.method as Dispatcher.HttpMethod,
+      headers: upstreamHeaders(upstream, dialect, req.headers),
+      body: bodyOf(req),
+    };
+    let running: Dispatcher.DispatchController | undefined;
+    let hasLeft = false;
+    let isAnswered = false;
+    let isRetry = false;
 
-    function attempt(isRetry: boolean): void {
-      const outgoing = send(req, res, dialect, body);
-      const leave = () => outgoing.destroy();
-      res.once('close', leave);
-      outgoing.on('error', (error: NodeJS.ErrnoException) => {
-        res.off('close', leave);
-        if (res.headersSent || res.destroyed) return;
-        // The upstream had closed an idle connection at the moment when it was used again: it has seen nothing.
-        const isStale = outgoing.reusedSocket && error.code === 'ECONNRESET' && body !== undefined;
-        if (isStale && !isRetry) attempt(true);
-        else answerFailure(error, res, dialect);
-      });
-    }
-    attempt(false);
+    const passing: Dispatcher.DispatchHandler = {
+      onRequestStart(controller) {
+        running = controller;
+        if (hasLeft) controller.abort(new ClientLeftError());
+      },
+      onResponseStart(controller, status, headers) {
+        if (status < 200) return;
+        if (status === 401) {
+          isAnswered = true;
+          answerBadCredential(res, dialect);
+          return;
+        }
+        res.writeHead(status, clientHeaders(headers));
+        res.on('drain', () => controller.resume());
+      },
+      onResponseData(controller, chunk) {
+        if (!isAnswered && !res.write(chunk)) controller.pause();
+      },
+      onResponseEnd() {
+        running = undefined;
+        if (!isAnswered) res.end();
+      },
+      onResponseError(_controller, error) {
+        running = undefined;
+        if (isAnswered || hasLeft) return;
+        if (res.headersSent) {
+          // A client must not take a part for the whole.
+          res.destroy();
+        } else if (!isRetry && typeof call.body === 'string' && isStale(error)) {
+          isRetry = true;
+          agent.dispatch(call, passing);
+        } else {
+          answerFailure(error, res, dialect);
+        }
+      },
+    };
+
+    res.once('close', () => {
+      hasLeft = true;
+      running?.abort(new ClientLeftError());
+    });
+    agent.dispatch(call, passing);
+  }
+
+  function answerBadCredential(res: Response, dialect: ProviderDialect): void {
+    warn('The upstream refuses the key in UPSTREAM_API_KEY');
+    // It is not the client's key that is wrong, and trying again does not mend it.
+    res.setHeader('x-should-retry', 'false');
+    sendError(res, dialect, 502, 'The upstream does not accept the credential of this gateway');
   }
 
   function answerFailure(error: NodeJS.ErrnoException, res: Response, dialect: ProviderDialect): void {
-    if (error instanceof SilenceError) sendError(res, dialect, 504, 'The upstream has not answered in time');
-    else {
-      warn(`The upstream cannot be reached: ${error.code ?? error.message}`);
-      sendError(res, dialect, 502, 'The upstream cannot be reached');
+    if (error.code === 'UND_ERR_HEADERS_TIMEOUT') {
+      sendError(res, dialect, 504, 'The upstream has not answered in time');
+      return;
     }
+    warn(`The upstream cannot be reached: ${error.code ?? error.message}`);
+    sendError(res, dialect, 502, 'The upstream cannot be reached');
   }
 
-  return { handler: handle, close: () => agent.destroy() };
+  return { handler: handle, close: () => void agent.destroy() };
 }
 
-class SilenceError extends Error {}
+class ClientLeftError extends Error {}
+
+/** A parsed body is written anew, since it may have been changed; any other goes on as it comes. */
+function bodyOf(req: Request): string | Request | null {
+  if (req.body !== undefined) return JSON.stringify(req.body);
+  const { 'content-length': length, 'transfer-encoding': encoding } = req.headers;
+  return length === undefined && encoding === undefined ? null : req;
+}
+
+const brokenWhenUsedAgain = new WeakSet<Error>();
+
+/** Connects as undici does, and notes of connections that break whether they have carried an answer before. */
+function connector(): buildConnector.connector {
+  const connect = buildConnector({});
+  return (options, callback) => {
+    connect(options, (...connected) => {
+      const [, socket] = connected;
+      socket?.prependListener('error', (error) => {
+        if (socket.bytesRead > 0) brokenWhenUsedAgain.add(error);
+      });
+      callback(...connected);
+    });
+  };
+}
+
+/**
+ * Whether the upstream had closed an idle connection at the moment when it was used again: then it has seen nothing of the
+ * request.
+ */
+function isStale(error: Error): boolean {
+  if (brokenWhenUsedAgain.has(error)) return 'code' in error && error.code === 'ECONNRESET';
+  return error instanceof errors.SocketError && (error.socket?.bytesRead ?? 0) > 0;
+}
 
 function sendError(res: Response, dialect: ProviderDialect, status: number, message: string): void {
   res.status(status).json(providerErrorBody(dialect, { status, message, code: 'upstream_error' }));

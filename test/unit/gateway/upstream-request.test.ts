@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
-import { clientHeaders, upstreamHeaders, upstreamUrl } from '../../../lib/gateway/upstream-request.ts';
+import { clientHeaders, upstreamHeaders, upstreamPaths } from '../../../lib/gateway/upstream-request.ts';
 
-describe('upstreamUrl', () => {
+describe('upstreamPaths', () => {
   for (const [base, target, url] of [
     ['https://api.openai.com', '/v1/chat/completions', 'https://api.openai.com/v1/chat/completions'],
     ['https://api.openai.com/v1', '/v1/chat/completions', 'https://api.openai.com/v1/chat/completions'],
@@ -24,7 +24,7 @@ describe('upstreamUrl', () => {
     ['https://host', 'http://elsewhere/v1/models/x', 'https://host/v1/models/x'],
   ] as const) {
     it(`sends ${target} to ${url} for ${base}`, () => {
-      assert.equal(upstreamUrl(new URL(base), target).href, url);
+      assert.equal(`${new URL(base).origin}${upstreamPaths(new URL(base))(target)}`, url);
     });
   }
 });
