@@ -8,13 +8,19 @@ const hourMs = 3_600_000;
 /** Longer than any transaction that writes usage may take: its locks and statements have shorter timeouts. */
 const openAtMostSeconds = 30;
 
+/** Lines that go in one statement, and statements of one call: what is left goes with the next. */
+const trimmedAtOnce = 5000;
+const maxTrimSteps = 20;
+
 /** Reads the usage record. */
 export interface UsageRecord extends Pick<Ledger, 'usage' | 'usageEvents'> {
-  /** Forgets events up to this cursor; sums stay. */
+  /** Forgets events up to this cursor, the oldest first and so many at most; sums stay. */
   trimUsage(until: string): Promise<void>;
 }
 
-export function createUsageRecord({ query, transaction, schema }: PostgresConnection): UsageRecord {
+export function createUsageRecord({ query, schema }: PostgresConnection): UsageRecord {
+  const trimmed = `coalesce((select sequence from ${schema}.usage_trim), 0)`;
+
   return {
     async usage(asked) {
       const { where, values } = conditions(asked);
@@ -37,8 +43,8 @@ ${groups.length === 0 ? '' : `group by ${groups.map((_, index) => index + 1).joi
     async usageEvents(after, limit) {
       const rows = await query<EventRow>(
         `select e.sequence, ${eventColumns}, e.written_at < clock_timestamp() - interval '${openAtMostSeconds} s' as is_settled,
-  coalesce((select sequence from ${schema}.usage_trim), 0) as trimmed
-from ${schema}.usage_events e where e.sequence > $1 order by e.sequence limit $2`,
+  ${trimmed} as trimmed
+from ${schema}.usage_events e where e.sequence > greatest($1, ${trimmed}) order by e.sequence limit $2`,
         [sequenceOf(after), limit],
       );
       let last = Math.max(sequenceOf(after), Number(rows[0]?.trimmed ?? 0));
@@ -54,15 +60,21 @@ from ${schema}.usage_events e where e.sequence > $1 order by e.sequence limit $2
     },
 
     async trimUsage(until) {
-      await transaction(async (ask) => {
-        const sequence = sequenceOf(until);
-        await ask(`delete from ${schema}.usage_events where sequence <= $1`, [sequence]);
-        await ask(
-          `insert into ${schema}.usage_trim (sequence) values ($1)
+      const sequence = sequenceOf(until);
+      // First of all: from now on none of them is read, and numbers that are missing up to here are missing for good.
+      await query(
+        `insert into ${schema}.usage_trim (sequence) values ($1)
 on conflict (is_only) do update set sequence = greatest(usage_trim.sequence, excluded.sequence)`,
+        [sequence],
+      );
+      for (let step = 0; step < maxTrimSteps; step += 1) {
+        const gone = await query(
+          `delete from ${schema}.usage_events where sequence in
+(select sequence from ${schema}.usage_events where sequence <= $1 order by sequence limit ${trimmedAtOnce}) returning 1`,
           [sequence],
         );
-      });
+        if (gone.length < trimmedAtOnce) break;
+      }
     },
   };
 }

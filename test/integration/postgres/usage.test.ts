@@ -64,4 +64,14 @@ describe('the usage record of postgresStore', function () {
       for (const plan of plans) assert.doesNotMatch(plan, /Seq Scan on usage_(events|hours)/, plan);
     });
   }
+
+  it('forgets as many events as it is told to, and reads on after them', async () => {
+    await store.trimUsage('12000');
+    const [left] = await tables.run<{ first: string; count: string }>(
+      'select min(sequence) as first, count(*) from usage_events',
+    );
+    assert.deepEqual(left, { first: '12001', count: String(rowCount - 12_000) });
+    const { events, cursor } = await store.usageEvents('7', 3);
+    assert.deepEqual([events.map(({ inputTokens }) => inputTokens), cursor], [[12_001, 12_002, 12_003], '12003']);
+  });
 });
