@@ -12,6 +12,7 @@ import type { LlmRequest } from './llm-request.ts';
 import { watchBody } from './response-body.ts';
 import { whenClosed } from './response-close.ts';
 import { beforeHead } from './response-head.ts';
+import { isSuccess } from './response-status.ts';
 import type { DescribedRoute } from './route.ts';
 
 export interface MeteredResponseOptions {
@@ -116,10 +117,6 @@ function ownUsage(body: unknown, readUsage: MeteredResponseOptions['readUsage'])
   } catch {
     return undefined;
   }
-}
-
-function isSuccess({ statusCode }: Response): boolean {
-  return statusCode >= 200 && statusCode <= 299;
 }
 
 function header(res: Response, name: string): string | undefined {

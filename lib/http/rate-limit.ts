@@ -19,6 +19,7 @@ import type { Refusal } from './refusal.ts';
 import { refuse } from './refuse.ts';
 import { jsonBody, replaceBody } from './request-body.ts';
 import { whenClosed } from './response-close.ts';
+import { isSuccess } from './response-status.ts';
 import type { DescribedRoute } from './route.ts';
 import { standingsTeller } from './tell-standings.ts';
 
@@ -135,7 +136,7 @@ export function rateLimit(options: RateLimitOptions = {}): RequestHandler {
 function endUnmetered(llm: LlmRequest, call: HeldCall, route: DescribedRoute, res: Response): void {
   if (call.isMetered) return;
   if (llm.isDelegated) call.cancel();
-  else if (res.headersSent && (res.statusCode < 200 || res.statusCode > 299)) call.cancel();
+  else if (res.headersSent && !isSuccess(res)) call.cancel();
   else if (route.model === null) call.settle({ usage: noTokens, model: null, costNanoUsd: 0, source: 'reported' });
   else call.settleByEstimate('unmetered');
 }

@@ -33,13 +33,20 @@ const readFields: ReadonlySet<string> = new Set([
   ...['previous_response_id', 'conversation', 'cachedContent', 'cached_content'],
 ]);
 
+/** Fields that hold schemas. A model reads these as they stand, so that the names of properties count as well. */
+const schemaFields: ReadonlySet<string> = new Set([
+  ...['tools', 'functions', 'response_format', 'text'],
+  ...['responseSchema', 'response_schema', 'responseJsonSchema', 'response_json_schema'],
+]);
+
 const bytesPerToken = 4;
 /** A body from JSON cannot have more values than this; one that an app has changed may refer to itself. */
 const maxValues = 10_000_000;
 
 /**
- * Estimates the tokens of a request by its body: every text that a model reads at four bytes a token, media by a fixed
- * table, what the provider keeps by `stateTokens`, a list of tokens by its length; and the largest cap for the output.
+ * Estimates the tokens of a request by its body: every text that a model reads at four bytes a token, and the JSON of
+ * schemas likewise; media by a fixed table, what the provider keeps by `stateTokens`, a list of tokens by its length; and
+ * the largest cap for the output.
  * Never throws, whatever the body.
  */
 export function estimateTokens(body: unknown, options: EstimateOptions): TokenEstimate {
@@ -68,6 +75,28 @@ function countInput(body: JsonObject, { stateTokens }: EstimateOptions): number 
     bytes += Buffer.byteLength(text);
   }
 
+  /** As many bytes as its JSON has, but for escapes. */
+  function takeJson(json: object): void {
+    const parts: unknown[] = [json];
+    for (; parts.length > 0 && left > 0; left -= 1) {
+      const part = parts.pop();
+      if (Array.isArray(part)) {
+        bytes += bytesAround(part.length);
+        for (const item of part) parts.push(item);
+      } else if (isObject(part)) {
+        const names = Object.keys(part);
+        bytes += bytesAround(names.length);
+        for (const name of names) {
+          bytes += Buffer.byteLength(name) + '"":'.length;
+          parts.push(part[name]);
+        }
+      } else {
+        takeText(String(part));
+        if (typeof part === 'string') bytes += '""'.length;
+      }
+    }
+  }
+
   function takeFields(part: JsonObject, isRead?: ReadonlySet<string>): void {
     for (const field in part) {
       if (isRead !== undefined && !isRead.has(field)) continue;
@@ -76,6 +105,7 @@ function countInput(body: JsonObject, { stateTokens }: EstimateOptions): number 
       const attachment = attachmentIn(part, field, value);
       if (attachment !== undefined) tokens += tokensOf(attachment);
       else if (typeof value === 'string') takeText(value);
+      else if (typeof value === 'object' && schemaFields.has(field)) takeJson(value);
       else waiting.push(value);
     }
   }
@@ -96,4 +126,9 @@ function countInput(body: JsonObject, { stateTokens }: EstimateOptions): number 
     }
   }
   return Math.ceil(tokens + bytes / bytesPerToken);
+}
+
+/** The brackets around so many values, and the commas between them. */
+function bytesAround(values: number): number {
+  return 2 + Math.max(0, values - 1);
 }

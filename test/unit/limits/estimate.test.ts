@@ -27,11 +27,7 @@ describe('estimateTokens', () => {
   });
 
   const texts: readonly [title: string, body: object, tokens: number][] = [
-    [
-      'messages, system and tools',
-      { system: words(3), messages: [{ content: words(4) }], tools: [{ description: words(5) }] },
-      12,
-    ],
+    ['messages and system', { system: words(3), messages: [{ content: words(4) }] }, 7],
     ['a prompt', { prompt: words(7), suffix: words(1) }, 8],
     ['input and instructions', { input: [{ content: [{ text: words(7) }] }], instructions: words(2) }, 9],
     [
@@ -44,7 +40,6 @@ describe('estimateTokens', () => {
       { requests: [{ content: { parts: [{ text: words(3) }] } }, { content: { parts: [{ text: words(4) }] } }] },
       7,
     ],
-    ['a schema of the answer', { response_format: { json_schema: { schema: { description: words(9) } } } }, 9],
     ['a document given as text', { messages: [{ content: [{ source: { data: words(50) } }] }] }, 50],
     ['tokens as numbers', { prompt: [1, 2, 3, 4, 5] }, 5],
     [
@@ -60,6 +55,25 @@ describe('estimateTokens', () => {
   ];
   for (const [title, body, tokens] of texts) {
     it(`counts ${title}`, () => assert.equal(input(body), tokens));
+  }
+
+  const schema = {
+    type: 'object',
+    properties: { city: { type: 'string', description: 'Où?' }, days: { type: 'integer', maximum: 14, default: null } },
+    required: ['city', 'days'],
+    additionalProperties: false,
+  };
+  const schemas: readonly [title: string, body: object, json: unknown][] = [
+    ['tools', { tools: [{ type: 'function', function: { name: 'weather', parameters: schema } }] }, undefined],
+    ['functions', { functions: [{ name: 'weather', parameters: schema }, {}] }, undefined],
+    ['a schema of the answer', { response_format: { type: 'json_schema', json_schema: { schema } } }, undefined],
+    ['a schema of a response', { text: { format: { type: 'json_schema', schema } } }, undefined],
+    ["Gemini's schema of the answer", { generationConfig: { responseSchema: schema } }, schema],
+  ];
+  for (const [title, body, json = Object.values(body)[0]] of schemas) {
+    it(`counts ${title} as the JSON that it is, names of properties included`, () => {
+      assert.equal(input(body), Math.ceil(Buffer.byteLength(JSON.stringify(json)) / 4));
+    });
   }
 
   it('counts nothing that no model reads', () => {
@@ -121,7 +135,8 @@ describe('estimateTokens', () => {
   it('is not misled by names of media in the schema of a tool', () => {
     const property = { type: 'word', description: words(2) };
     const properties = { image_url: property, file_id: property, source: property, conversation: property };
-    assert.equal(input({ tools: [{ parameters: { properties } }] }), 12);
+    const tools = [{ parameters: { properties } }];
+    assert.equal(input({ tools }), Math.ceil(JSON.stringify(tools).length / 4));
   });
 
   it('counts a text as text that only looks like media', () => {
