@@ -112,7 +112,7 @@ local function take_at_once()
   local taken, takings = { now, tokens, cost, -1 }, {}
   local index, next_end = fields_at, ends_at
   for position = 1, scope_count do
-    local revision, count = unpack(plan, 4 + position * 2, 5 + position * 2)
+    local revision, count = plan[4 + position * 2], plan[5 + position * 2]
     local values = redis.call('HMGET', KEYS[position + 2], 'v', unpack(plan, index + 1, index + count))
     if not values[1] and (revision > 0 or count > 0) then return nil end
     if values[1] and tonumber(values[1]) ~= revision then return nil end
@@ -152,12 +152,17 @@ local function take_at_once()
   return taken
 end
 
-local fits_time = now >= valid_from and now < valid_until and (not_after < 0 or now < not_after)
-local fits_alone = max_tokens < 0 or tokens <= max_tokens
-local taken_at_once = not ARGV[5] and fits_time and fits_alone and take_at_once()
-if taken_at_once then return admitted(taken_at_once) end
+if not ARGV[5] and now - minted_at <= oldest_admission_ms and redis.call('EXISTS', KEYS[1]) == 0 then
+  local is_in_time = now >= valid_from and now < valid_until and (not_after < 0 or now < not_after)
+  local fits_alone = max_tokens < 0 or tokens <= max_tokens
+  local taken = is_in_time and fits_alone and take_at_once()
+  if taken then
+    open_hold(taken)
+    return taken
+  end
+end
 `,
-  'admit-begin': `-- What an admission asks for, and what is known of its hold. Stands before admit-at-once and admit.
+  'admit-begin': `-- What an admission asks for, and how it is kept. Stands before admit-at-once and admit.
 --
 -- KEYS[1] the hold (hash)   KEYS[2] leases of its shard (sorted set)   KEYS[3..] the scopes of the plan, in its order,
 -- then further ones of ARGV[5].scopes (hashes); then further leases where a hold may stand that is in the way
@@ -168,7 +173,7 @@ if taken_at_once then return admitted(taken_at_once) end
 -- ARGV[3] what is kept of the call beside its numbers: in the first line takes, in the next what no script reads
 -- ARGV[4] id of the hold
 -- ARGV[5] of all but a simple first call, as JSON: clamp; callId, replacesFirst; scopes: names of the scopes in KEYS
--- Result: outcome, jumps of the clock, then by outcome
+-- Result: the numbers of a call that was admitted at once, as below. Else outcome, jumps of the clock, then by outcome
 --   admitted: numbers of the call: at, tokens, cost, output tokens (-1: no clamp), remaining of each limit (-1: none)
 --   repeated: the same, body
 --   refused: position (-1: the request alone is too large), retry in ms (-1: never), remaining, whether leases are over
@@ -178,6 +183,28 @@ if taken_at_once then return admitted(taken_at_once) end
 local oldest_admission_ms = 300000
 local _, minted_at, tokens, cost, not_after, lease_ms = unpack(numbers)
 local plan, body, hold_id = cjson.decode(ARGV[2]), ARGV[3], ARGV[4]
+local valid_from, valid_until, max_tokens, scope_count, limit_count = unpack(plan, 1, 5)
+local fields_at = 5 + scope_count * 2
+local limits_at = fields_at + limit_count
+local ends_at = limits_at + limit_count
+
+-- The call as holds keep it. order: how many fields the hold had before; taken: its numbers
+local function pack_call(order, taken)
+  local count = #taken
+  local header = struct.pack('<dddd' .. ('d'):rep(count), numbers[3], numbers[4], order, count, unpack(taken))
+  return 'o' .. header .. body
+end
+
+-- Opens the hold with its first call.
+local function open_hold(taken)
+  redis.call('HSET', KEYS[1], 'n', 1, 'c:', pack_call(0, taken))
+  redis.call('ZADD', KEYS[2], instant + lease_ms, hold_id)
+end
+`,
+  admit: `-- Decides all limits of a plan and takes from all of them, or from none, as lib/limits/decide.ts does. Stands after
+-- admit-begin, which tells of KEYS, ARGV and the result, and after all that counts.
+
+local slot_retry_ms = 1000
 local special = ARGV[5] and cjson.decode(ARGV[5]) or {}
 local is_further = special.callId ~= nil
 local call_field = is_further and 'c:' .. special.callId or 'c:'
@@ -200,31 +227,6 @@ elseif known[1] then
   return known[1] ~= '0' and known[2] and repeated(known[2]) or { 'hold_ended', jumps }
 end
 if now - minted_at > oldest_admission_ms then return { 'too_old', jumps } end
-
-local valid_from, valid_until, max_tokens, scope_count, limit_count = unpack(plan, 1, 5)
-local fields_at = 5 + scope_count * 2
-local limits_at = fields_at + limit_count
-local ends_at = limits_at + limit_count
-
--- Keeps the call that was admitted: its numbers are what it took, and what was left then.
-local function admitted(taken, replaced)
-  -- A hash keeps no order: calls know which of them came first.
-  local order = is_further and redis.call('HLEN', KEYS[1]) or 0
-  local value = pack_call(numbers[3], numbers[4], order, taken, body)
-  if is_further then
-    if replaced then redis.call('HSET', KEYS[1], 'c:', 'r' .. known[3]:sub(2)) end
-    redis.call('HSET', KEYS[1], 'n', known[1] + 1, call_field, value)
-  else
-    redis.call('HSET', KEYS[1], 'n', 1, call_field, value)
-    start_lease(KEYS[2], hold_id, lease_ms)
-  end
-  return { 'admitted', jumps, taken }
-end
-`,
-  admit: `-- Decides all limits of a plan and takes from all of them, or from none, as lib/limits/decide.ts does. Stands after
--- admit-begin, which tells of KEYS, ARGV and the result.
-
-local slot_retry_ms = 1000
 
 -- The call whose place is taken: its numbers, and the fields that it took by position of their scope.
 local replaced
@@ -393,7 +395,15 @@ for position, scope in pairs(scopes) do
   save_scope(scope)
 end
 
-return admitted(taken, replaced)
+if is_further then
+  -- A hash keeps no order: calls know which of them came first.
+  local order = redis.call('HLEN', KEYS[1])
+  if replaced then redis.call('HSET', KEYS[1], 'c:', 'r' .. known[3]:sub(2)) end
+  redis.call('HSET', KEYS[1], 'n', known[1] + 1, call_field, pack_call(order, taken))
+else
+  open_hold(taken)
+end
+return { 'admitted', jumps, taken }
 `,
   'append-audit': `-- Adds an audit row that belongs to no change of a record.
 --
@@ -947,12 +957,6 @@ end
 --   a: abandoned; then, packed, what it was charged
 --   e: ended; then, of a first call, its takes while others are open
 
--- tokens and cost that were asked for; how many fields the hold had before it; its numbers; its body
-local function pack_call(tokens, cost, order, taken, body)
-  local count = #taken
-  return 'o' .. struct.pack('<dddd' .. ('d'):rep(count), tokens, cost, order, count, unpack(taken)) .. body
-end
-
 local function unpack_call(value)
   local tokens, cost, order, count, from = struct.unpack('<dddd', value, 2)
   local taken = { struct.unpack('<' .. ('d'):rep(count), value, from) }
@@ -983,6 +987,15 @@ local function first_takes(value)
   local _, _, _, _, body = unpack_call(value)
   return body:match('^[^\\n]*')
 end
+`,
+  'ledger-leases': `-- When leases are over. Stands after ledger-time.
+--
+-- Leases are a sorted set of holds by their ends.
+
+local function is_over(lease_ends) return tonumber(lease_ends) < now + 1 end
+
+-- The latest score of a lease that is over.
+local function over_until() return '(' .. string.format('%.0f', now + 1) end
 `,
   'ledger-periods': `-- Budgets as their periods come and go, as lib/limits/counters.ts has them. Stands after ledger-scopes.
 
@@ -1212,7 +1225,7 @@ local function find_budget(scope, field)
   return budget and latest(scope, budget)
 end
 `,
-  'ledger-time': `-- The time of an act of the ledger, and leases. Stands before the acts.
+  'ledger-time': `-- The numbers of an act of the ledger, and its time. Stands before the acts.
 --
 -- ARGV[1] the numbers of the act, as JSON. The first one is the time in ms; 0: that of Redis.
 
@@ -1228,13 +1241,6 @@ local now = math.floor(instant)
 
 -- Steps of the clock that were noticed: position of a scope, field of a window.
 local jumps = {}
-
-local function start_lease(leases, hold_id, lease_ms) redis.call('ZADD', leases, instant + lease_ms, hold_id) end
-
-local function is_over(lease_ends) return tonumber(lease_ends) < now + 1 end
-
--- The latest score of a lease that is over.
-local function over_until() return '(' .. string.format('%.0f', now + 1) end
 `,
   'ledger-usage': `-- The usage record: lines in a stream, and sums by the hour. Stands before the acts that write it.
 --
@@ -1502,7 +1508,7 @@ return 1
 local ends = redis.call('ZSCORE', KEYS[2], ARGV[2])
 if not ends then return 'ended' end
 if is_over(ends) then return 'over' end
-start_lease(KEYS[2], ARGV[2], numbers[2])
+redis.call('ZADD', KEYS[2], instant + numbers[2], ARGV[2])
 return 'renewed'
 `,
   'touch-key': `-- Moves the last use of a key forward.

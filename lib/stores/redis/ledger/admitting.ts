@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import type { ScopeId } from '../../../limits/limit.ts';
-import type { AdmitRequest, AdmitVerdict, ExtendRequest, Hold } from '../../store.ts';
+import type { AdmitRequest, Admitted, AdmitVerdict, ExtendRequest } from '../../store.ts';
 import { quoted } from '../records/names.ts';
 import { type LedgerContext, ledgerScript, runAct } from './acts.ts';
-import { type CallNumbers, holdOf, readBody, writeBody } from './bodies.ts';
+import { type CallBody, type CallNumbers, holdOf, readBody, writeBody } from './bodies.ts';
 import { readScope } from './names.ts';
 import { type CompiledPlan, createPlanCompiler } from './plans.ts';
 import { type Jumps, scopeAt, tellJumps } from './replies.ts';
@@ -35,11 +35,12 @@ type AdmitReply =
   | readonly [outcome: 'missing', Jumps, scopes: readonly string[]]
   | readonly [outcome: 'over' | 'expired' | 'id_conflict' | 'hold_ended' | 'too_old', Jumps];
 
-const admitScript = ledgerScript<AdmitReply>(
+const admitScript = ledgerScript<AdmitReply | CallNumbers>(
   'ledger-time',
-  'ledger-holds',
   'admit-begin',
   'admit-at-once',
+  'ledger-leases',
+  'ledger-holds',
   'ledger-scopes',
   'ledger-periods',
   'ledger-corrections',
@@ -58,7 +59,7 @@ export function createAdmitting(context: LedgerContext, expiry: Expiry, drawNonc
     isSecondTry = false,
   ): Promise<AdmitVerdict> {
     const { plan, subject, trace, onAbandoned, amounts } = request;
-    const { home, holdId, callId, leaseMs } = call;
+    const { home, holdId, leaseMs } = call;
     const compiled = compilePlan(plan);
     const scopeIds = further.length === 0 ? compiled.scopeIds : [...compiled.scopeIds, ...further];
     const shards = shardsOf(home, compiled, further);
@@ -74,19 +75,14 @@ export function createAdmitting(context: LedgerContext, expiry: Expiry, drawNonc
       holdId,
       ...special(request, call, compiled, scopeIds),
     );
-    if (reply[1].length > 0) tellJumps(reply[1], scopeIds, notify);
+    if (isTaken(reply)) return admitted(request, call, reply);
+    tellJumps(reply[1], scopeIds, notify);
 
     switch (reply[0]) {
       case 'admitted':
-      case 'repeated': {
-        const [atMs, tokens, costNanoUsd, output, ...left] = reply[2];
-        const taken = { atMs, amounts: { tokens, costNanoUsd } };
-        const hold: Hold =
-          reply[0] === 'admitted'
-            ? { holdId, callId, home: `${home}`, subject, takes: plan.takes, ...taken, leaseMs, trace }
-            : holdOf({ holdId, callId, home }, taken, readBody(reply[3]));
-        return { outcome: 'admitted', hold, outputTokens: output < 0 ? null : output, remaining: left.map(finite) };
-      }
+        return admitted(request, call, reply[2]);
+      case 'repeated':
+        return admitted(request, call, reply[2], readBody(reply[3]));
       case 'refused': {
         const [outcome, , by, retryMs, left, isOver] = reply;
         // A hold whose lease is over may stand in the way.
@@ -156,6 +152,19 @@ function special(
     },
   };
   return [JSON.stringify(told)];
+}
+
+function isTaken(reply: AdmitReply | CallNumbers): reply is CallNumbers {
+  return typeof reply[0] === 'number';
+}
+
+function admitted(request: AdmitRequest | ExtendRequest, call: Call, numbers: CallNumbers, kept?: CallBody): Admitted {
+  const [atMs, tokens, costNanoUsd, output, ...left] = numbers;
+  const { holdId, callId, leaseMs } = call;
+  const { subject, trace } = request;
+  const body = kept ?? { subject, takes: request.plan.takes, trace, leaseMs };
+  const hold = holdOf({ holdId, callId, home: call.home }, { atMs, amounts: { tokens, costNanoUsd } }, body);
+  return { outcome: 'admitted', hold, outputTokens: output < 0 ? null : output, remaining: left.map(finite) };
 }
 
 function finite(left: number): number {

@@ -34,7 +34,7 @@ export type CallNumbers = readonly [
 export function holdOf(
   ids: { readonly holdId: string; readonly callId: string; readonly home: number },
   taken: { readonly atMs: number; readonly amounts: Amounts },
-  { subject, takes, trace, leaseMs }: CallBody,
+  { subject, takes, trace, leaseMs }: Omit<CallBody, 'onAbandoned'>,
 ): Hold {
   const { holdId, callId, home } = ids;
   return { holdId, callId, home: `${home}`, subject, takes, ...taken, leaseMs, trace };

@@ -13,11 +13,12 @@ type FoundCall = readonly [callId: string, CallNumbers, body: string];
 type FoundDue = readonly [position: number, holdId: string, endsAtMs: string];
 type AbandonReply = readonly [state: 'abandoned' | 'kept', Jumps, charged: readonly ChargedFields[]];
 
-const renewScript = ledgerScript<'renewed' | 'ended' | 'over'>('ledger-time', 'renew');
-const dueScript = ledgerScript<readonly FoundDue[]>('ledger-time', 'due');
+const renewScript = ledgerScript<'renewed' | 'ended' | 'over'>('ledger-time', 'ledger-leases', 'renew');
+const dueScript = ledgerScript<readonly FoundDue[]>('ledger-time', 'ledger-leases', 'due');
 const readHoldScript = ledgerScript<readonly [takes: string, readonly FoundCall[]]>('ledger-holds', 'read-hold');
 const abandonScript = ledgerScript<AbandonReply>(
   'ledger-time',
+  'ledger-leases',
   'ledger-scopes',
   'ledger-periods',
   'ledger-corrections',

@@ -6,7 +6,7 @@ local function take_at_once()
   local taken, takings = { now, tokens, cost, -1 }, {}
   local index, next_end = fields_at, ends_at
   for position = 1, scope_count do
-    local revision, count = unpack(plan, 4 + position * 2, 5 + position * 2)
+    local revision, count = plan[4 + position * 2], plan[5 + position * 2]
     local values = redis.call('HMGET', KEYS[position + 2], 'v', unpack(plan, index + 1, index + count))
     if not values[1] and (revision > 0 or count > 0) then return nil end
     if values[1] and tonumber(values[1]) ~= revision then return nil end
@@ -46,7 +46,12 @@ local function take_at_once()
   return taken
 end
 
-local fits_time = now >= valid_from and now < valid_until and (not_after < 0 or now < not_after)
-local fits_alone = max_tokens < 0 or tokens <= max_tokens
-local taken_at_once = not ARGV[5] and fits_time and fits_alone and take_at_once()
-if taken_at_once then return admitted(taken_at_once) end
+if not ARGV[5] and now - minted_at <= oldest_admission_ms and redis.call('EXISTS', KEYS[1]) == 0 then
+  local is_in_time = now >= valid_from and now < valid_until and (not_after < 0 or now < not_after)
+  local fits_alone = max_tokens < 0 or tokens <= max_tokens
+  local taken = is_in_time and fits_alone and take_at_once()
+  if taken then
+    open_hold(taken)
+    return taken
+  end
+end

@@ -1,7 +1,29 @@
 -- Decides all limits of a plan and takes from all of them, or from none, as lib/limits/decide.ts does. Stands after
--- admit-begin, which tells of KEYS, ARGV and the result.
+-- admit-begin, which tells of KEYS, ARGV and the result, and after all that counts.
 
 local slot_retry_ms = 1000
+local special = ARGV[5] and cjson.decode(ARGV[5]) or {}
+local is_further = special.callId ~= nil
+local call_field = is_further and 'c:' .. special.callId or 'c:'
+
+local function repeated(value)
+  local state = value:sub(1, 1)
+  if state ~= 'o' and state ~= 'r' then return { 'hold_ended', jumps } end
+  local asked_tokens, asked_cost, _, taken, kept = unpack_call(value)
+  if asked_tokens ~= tokens or asked_cost ~= cost then return { 'id_conflict', jumps } end
+  return { 'repeated', jumps, taken, kept }
+end
+
+local known = redis.call('HMGET', KEYS[1], 'n', call_field, 'c:')
+if is_further then
+  if not known[1] or known[1] == '0' then return { 'hold_ended', jumps } end
+  local ends = redis.call('ZSCORE', KEYS[2], hold_id)
+  if ends and is_over(ends) then return { 'over', jumps } end
+  if known[2] then return repeated(known[2]) end
+elseif known[1] then
+  return known[1] ~= '0' and known[2] and repeated(known[2]) or { 'hold_ended', jumps }
+end
+if now - minted_at > oldest_admission_ms then return { 'too_old', jumps } end
 
 -- The call whose place is taken: its numbers, and the fields that it took by position of their scope.
 local replaced
@@ -170,4 +192,12 @@ for position, scope in pairs(scopes) do
   save_scope(scope)
 end
 
-return admitted(taken, replaced)
+if is_further then
+  -- A hash keeps no order: calls know which of them came first.
+  local order = redis.call('HLEN', KEYS[1])
+  if replaced then redis.call('HSET', KEYS[1], 'c:', 'r' .. known[3]:sub(2)) end
+  redis.call('HSET', KEYS[1], 'n', known[1] + 1, call_field, pack_call(order, taken))
+else
+  open_hold(taken)
+end
+return { 'admitted', jumps, taken }

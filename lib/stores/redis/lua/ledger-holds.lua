@@ -7,12 +7,6 @@
 --   a: abandoned; then, packed, what it was charged
 --   e: ended; then, of a first call, its takes while others are open
 
--- tokens and cost that were asked for; how many fields the hold had before it; its numbers; its body
-local function pack_call(tokens, cost, order, taken, body)
-  local count = #taken
-  return 'o' .. struct.pack('<dddd' .. ('d'):rep(count), tokens, cost, order, count, unpack(taken)) .. body
-end
-
 local function unpack_call(value)
   local tokens, cost, order, count, from = struct.unpack('<dddd', value, 2)
   local taken = { struct.unpack('<' .. ('d'):rep(count), value, from) }

@@ -1,4 +1,4 @@
--- The time of an act of the ledger, and leases. Stands before the acts.
+-- The numbers of an act of the ledger, and its time. Stands before the acts.
 --
 -- ARGV[1] the numbers of the act, as JSON. The first one is the time in ms; 0: that of Redis.
 
@@ -14,10 +14,3 @@ local now = math.floor(instant)
 
 -- Steps of the clock that were noticed: position of a scope, field of a window.
 local jumps = {}
-
-local function start_lease(leases, hold_id, lease_ms) redis.call('ZADD', leases, instant + lease_ms, hold_id) end
-
-local function is_over(lease_ends) return tonumber(lease_ends) < now + 1 end
-
--- The latest score of a lease that is over.
-local function over_until() return '(' .. string.format('%.0f', now + 1) end

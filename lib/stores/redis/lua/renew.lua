@@ -6,5 +6,5 @@
 local ends = redis.call('ZSCORE', KEYS[2], ARGV[2])
 if not ends then return 'ended' end
 if is_over(ends) then return 'over' end
-start_lease(KEYS[2], ARGV[2], numbers[2])
+redis.call('ZADD', KEYS[2], instant + numbers[2], ARGV[2])
 return 'renewed'
