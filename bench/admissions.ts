@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
-import { noLimits, type ScopeId } from '../lib/limits/limit.ts';
+import { type AdmissionPlan, noLimits, type ScopeId } from '../lib/limits/limit.ts';
 import { createPlan } from '../lib/limits/plan.ts';
-import type { Store } from '../lib/stores/store.ts';
+import type { AdmitRequest, Store } from '../lib/stores/store.ts';
 import { amounts, endpoint, model, sixLimits, usage } from './sample-keys.ts';
 
 /** Does the operation of this number, and answers whether it was admitted. */
@@ -21,31 +21,34 @@ export async function inParallel(callers: number, operations: number, act: Act):
   return admitted;
 }
 
+/** Admits calls of some keys, and settles them. */
+export interface Admissions {
+  readonly keyIds: readonly string[];
+  readonly admit: Act;
+  readonly pair: Act;
+}
+
 /** Admissions of so many keys with six limits each, on a store that knows none of them yet. */
-export async function admissions(store: Store, keyCount: number): Promise<{ readonly admit: Act; readonly pair: Act }> {
-  const { maxBudget, ...limits } = sixLimits;
-  const plans = Array.from({ length: keyCount }, () => {
-    const scopeId: ScopeId = `key:${randomUUID()}`;
-    const scope = { scopeId, revision: 1, anchorMs: 0, rateLimitEnabled: true };
-    return createPlan(
-      [{ ...scope, limits: { ...noLimits, ...limits, maxBudgetNanoUsd: maxBudget * 1e9 } }],
-      model,
-      Date.now(),
-    );
-  });
-  const ask = async (index: number) => {
-    const plan = plans[index % keyCount] ?? plans[0];
-    if (plan === undefined) throw new Error('There are no keys');
-    const subject = { keyId: plan.scopes[0]?.scopeId.slice(4) ?? '', ownerId: null, teamId: null, model, endpoint };
-    const request = { plan, amounts, subject, notAfterMs: null, onAbandoned: 'charge', trace: null } as const;
-    return store.admit({ ...request, holdId: randomUUID(), mintedAtMs: Date.now(), leaseMs: 600_000 });
-  };
-  for (let index = 0; index < keyCount; index += 1) {
-    const verdict = await ask(index);
+export async function admissions(store: Store, keyCount: number): Promise<Admissions> {
+  const keyIds = Array.from({ length: keyCount }, () => randomUUID());
+  for (const keyId of keyIds) {
+    const verdict = await store.admit(requestOf(keyId, planOf(keyId)));
     if (verdict.outcome !== 'unseeded') throw new Error(`An empty ledger knows a key: ${verdict.outcome}`);
     for (const { scopeId, nonce } of verdict.scopes) await store.seed(scopeId, nonce, 1, []);
   }
+  return knownAdmissions(store, keyIds);
+}
+
+/** The same, of keys that the store knows. */
+export function knownAdmissions(store: Store, keyIds: readonly string[]): Admissions {
+  const keys = keyIds.map((keyId) => ({ keyId, plan: planOf(keyId) }));
+  const ask = async (index: number) => {
+    const key = keys[index % keys.length];
+    if (key === undefined) throw new Error('There are no keys');
+    return store.admit(requestOf(key.keyId, key.plan));
+  };
   return {
+    keyIds,
     admit: async (index) => (await ask(index)).outcome === 'admitted',
     async pair(index) {
       const verdict = await ask(index);
@@ -54,4 +57,18 @@ export async function admissions(store: Store, keyCount: number): Promise<{ read
       return (await store.settle(settled)).state === 'settled';
     },
   };
+}
+
+function planOf(keyId: string): AdmissionPlan {
+  const { maxBudget, ...limits } = sixLimits;
+  const scopeId: ScopeId = `key:${keyId}`;
+  const scope = { scopeId, revision: 1, anchorMs: 0, rateLimitEnabled: true };
+  const scopes = [{ ...scope, limits: { ...noLimits, ...limits, maxBudgetNanoUsd: maxBudget * 1e9 } }];
+  return createPlan(scopes, model, Date.now());
+}
+
+function requestOf(keyId: string, plan: AdmissionPlan): AdmitRequest {
+  const subject = { keyId, ownerId: null, teamId: null, model, endpoint };
+  const ids = { holdId: randomUUID(), mintedAtMs: Date.now(), leaseMs: 600_000 };
+  return { ...ids, plan, amounts, subject, notAfterMs: null, onAbandoned: 'charge', trace: null };
 }

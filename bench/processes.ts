@@ -2,6 +2,7 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import type { Load, LoadResult } from './load-process.ts';
+import type { AskedAdmissions } from './postgres-process.ts';
 import type { ServerState } from './server-process.ts';
 import type { ServerName } from './servers.ts';
 
@@ -43,6 +44,26 @@ export function startLoadGenerator(): LoadGenerator {
       child.send(load);
       const [result] = (await once(child, 'message')) as [LoadResult];
       return result;
+    },
+    stop: () => child.kill(),
+  };
+}
+
+/** One of several processes that admit calls of one key. */
+export interface AdmittingProcess {
+  /** Answers how many were admitted. */
+  admit(asked: AskedAdmissions): Promise<number>;
+  stop(): void;
+}
+
+export async function startAdmitting(url: string, keyId: string): Promise<AdmittingProcess> {
+  const child = start('postgres-process.js', [url, keyId]);
+  await once(child, 'message');
+  return {
+    async admit(asked) {
+      child.send(asked);
+      const [admitted] = (await once(child, 'message')) as [number];
+      return admitted;
     },
     stop: () => child.kill(),
   };
