@@ -3,18 +3,18 @@ import { combinedPlace } from '../support/fleet/store-places.ts';
 import { abandonedHoldCases } from './cases/abandoned-holds.ts';
 import { endedKeyCases } from './cases/ended-keys.ts';
 import { limitCases } from './cases/limits.ts';
-import { longSilenceCases } from './cases/long-silence.ts';
 import { pausedWorkerCases } from './cases/paused-worker.ts';
 import { randomLifeCases } from './cases/random-life/random-life.ts';
+
+import { stopAfterAll } from './stop-after-all.ts';
 
 describe('combineStores over Postgres and Redis in four processes', function () {
   this.timeout(60_000);
   const fleet = processFleet(combinedPlace);
-  after(() => fleet.stop());
+  stopAfterAll(fleet);
   limitCases(fleet);
   endedKeyCases(fleet);
   randomLifeCases(fleet);
   pausedWorkerCases(fleet);
   abandonedHoldCases(fleet);
-  longSilenceCases(fleet);
 });

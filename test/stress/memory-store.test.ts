@@ -2,16 +2,16 @@ import { memoryFleet } from '../support/fleet/fleet.ts';
 import { abandonedHoldCases } from './cases/abandoned-holds.ts';
 import { endedKeyCases } from './cases/ended-keys.ts';
 import { limitCases } from './cases/limits.ts';
-import { longSilenceCases } from './cases/long-silence.ts';
 import { randomLifeCases } from './cases/random-life/random-life.ts';
+
+import { stopAfterAll } from './stop-after-all.ts';
 
 describe('memoryStore with four services in one process', function () {
   this.timeout(60_000);
   const fleet = memoryFleet();
-  after(() => fleet.stop());
+  stopAfterAll(fleet);
   limitCases(fleet);
   endedKeyCases(fleet);
   randomLifeCases(fleet);
   abandonedHoldCases(fleet, { areAllTold: true });
-  longSilenceCases(fleet);
 });

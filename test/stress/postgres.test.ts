@@ -3,20 +3,20 @@ import { postgresPlace } from '../support/fleet/store-places.ts';
 import { abandonedHoldCases } from './cases/abandoned-holds.ts';
 import { endedKeyCases } from './cases/ended-keys.ts';
 import { limitCases } from './cases/limits.ts';
-import { longSilenceCases } from './cases/long-silence.ts';
 import { pausedTransactionCases } from './cases/paused-transaction.ts';
 import { pausedWorkerCases } from './cases/paused-worker.ts';
 import { randomLifeCases } from './cases/random-life/random-life.ts';
 
+import { stopAfterAll } from './stop-after-all.ts';
+
 describe('postgresStore in four processes', function () {
   this.timeout(60_000);
   const fleet = processFleet(postgresPlace);
-  after(() => fleet.stop());
+  stopAfterAll(fleet);
   limitCases(fleet);
   endedKeyCases(fleet);
   randomLifeCases(fleet);
   pausedWorkerCases(fleet);
   pausedTransactionCases(fleet);
   abandonedHoldCases(fleet);
-  longSilenceCases(fleet);
 });

@@ -4,19 +4,19 @@ import { abandonedHoldCases } from './cases/abandoned-holds.ts';
 import { endedKeyCases } from './cases/ended-keys.ts';
 import { keysWithoutTtlCases } from './cases/keys-without-ttl.ts';
 import { limitCases } from './cases/limits.ts';
-import { longSilenceCases } from './cases/long-silence.ts';
 import { pausedWorkerCases } from './cases/paused-worker.ts';
 import { randomLifeCases } from './cases/random-life/random-life.ts';
+
+import { stopAfterAll } from './stop-after-all.ts';
 
 describe('redisStore in four processes', function () {
   this.timeout(60_000);
   const fleet = processFleet(redisPlace);
-  after(() => fleet.stop());
+  stopAfterAll(fleet);
   limitCases(fleet);
   endedKeyCases(fleet);
   randomLifeCases(fleet);
   pausedWorkerCases(fleet);
   abandonedHoldCases(fleet);
   keysWithoutTtlCases(fleet);
-  longSilenceCases(fleet);
 });

@@ -70,10 +70,28 @@ export function abandonedHoldCases(fleet: Fleet, { areAllTold = false }: Abandon
       assert.deepEqual(countOf([...latest.values()]), { 'reported 30000000': 2 * holdsOfEach });
     });
 
-    it('admits as many again', async () => {
+    it('admits as much again as was given back', async () => {
       const spentTokens = 3 * 2 * holdsOfEach;
       const again = await admitMany(survivors[1], keyId, 2 * holdsOfEach);
       assert.equal(again.length, (tpmLimit - spentTokens) / call.tokens);
+    });
+
+    it('has nothing held when the first worker comes 25 hours after the others were killed, too', async () => {
+      const [{ keys }] = survivors;
+      const before = await keys.balance(keyId);
+      assert.deepEqual([before.spend, before.held, before.openRequests], [6, 14, 140]);
+      await Promise.all(survivors.map((survivor) => survivor.die()));
+      const late = await fleet.join({ clockAheadMs: 25 * 3_600_000 });
+      const after = await until(
+        'All holds end',
+        () => late.keys.balance(keyId),
+        ({ openRequests }) => openRequests === 0,
+      );
+      assert.deepEqual([after.spend, after.held], [20, 0]);
+      const lines = await late.perform('readUsage', keyId);
+      assert.equal(new Set(lines.map(({ holdId }) => holdId)).size, 2 * holdsOfEach + before.openRequests);
+      // The windows have passed, too.
+      assert.equal((await admitMany(late, keyId, 2 * holdsOfEach)).length, tpmLimit / call.tokens);
     });
   });
 }

@@ -23,7 +23,7 @@ export interface CallingReport {
 }
 
 /** A caller that was refused goes on to call so often, to be refused each time. */
-const refusalsOfEach = 20;
+const refusalsOfEach = 5;
 
 const calling = new WeakMap<Station, Promise<CallingReport>>();
 
