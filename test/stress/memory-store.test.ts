@@ -3,7 +3,6 @@ import { abandonedHoldCases } from './cases/abandoned-holds.ts';
 import { endedKeyCases } from './cases/ended-keys.ts';
 import { limitCases } from './cases/limits.ts';
 import { randomLifeCases } from './cases/random-life/random-life.ts';
-
 import { stopAfterAll } from './stop-after-all.ts';
 
 describe('memoryStore with four services in one process', function () {

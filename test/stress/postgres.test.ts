@@ -6,7 +6,6 @@ import { limitCases } from './cases/limits.ts';
 import { pausedTransactionCases } from './cases/paused-transaction.ts';
 import { pausedWorkerCases } from './cases/paused-worker.ts';
 import { randomLifeCases } from './cases/random-life/random-life.ts';
-
 import { stopAfterAll } from './stop-after-all.ts';
 
 describe('postgresStore in four processes', function () {

@@ -5,7 +5,6 @@ import { endedKeyCases } from './cases/ended-keys.ts';
 import { limitCases } from './cases/limits.ts';
 import { pausedWorkerCases } from './cases/paused-worker.ts';
 import { randomLifeCases } from './cases/random-life/random-life.ts';
-
 import { stopAfterAll } from './stop-after-all.ts';
 
 describe('redisStore on a Cluster in four processes', function () {

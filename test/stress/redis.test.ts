@@ -6,7 +6,6 @@ import { keysWithoutTtlCases } from './cases/keys-without-ttl.ts';
 import { limitCases } from './cases/limits.ts';
 import { pausedWorkerCases } from './cases/paused-worker.ts';
 import { randomLifeCases } from './cases/random-life/random-life.ts';
-
 import { stopAfterAll } from './stop-after-all.ts';
 
 describe('redisStore in four processes', function () {
