@@ -5,24 +5,24 @@
  */
 
 export const cellsPerWindow = 60;
-const ringSize = cellsPerWindow + 1;
 
-/** The counter of one window. `counts` is a ring by cell index, and sums to `total`. */
+/** The counter of one window. Its cells are kept where they count something: most keys are asked for now and then. */
 export interface WindowCounter {
   readonly id: string;
   readonly windowMs: number;
   readonly cellMs: number;
   /** Index of the newest cell since the epoch. */
   cell: number;
-  /** When the newest cell ends; no earlier moment needs the ring to be rolled. */
-  cellEndMs: number;
+  /** Of all cells. */
   total: number;
-  readonly counts: number[];
+  /** Of the newest cell. */
+  current: number;
+  /** Index and count, in turn, of the cells before the newest one, oldest first. */
+  earlier: number[] | undefined;
 }
 
 export function createWindow(id: string, windowMs: number): WindowCounter {
-  const counts = new Array<number>(ringSize).fill(0);
-  return { id, windowMs, cellMs: windowMs / cellsPerWindow, cell: 0, cellEndMs: 0, total: 0, counts };
+  return { id, windowMs, cellMs: windowMs / cellsPerWindow, cell: 0, total: 0, current: 0, earlier: undefined };
 }
 
 /**
@@ -31,7 +31,8 @@ export function createWindow(id: string, windowMs: number): WindowCounter {
  * counted in its first cell, so that the step admits nothing and is over after one window; the answer is then `true`.
  */
 export function rollWindow(window: WindowCounter, nowMs: number): boolean {
-  if (nowMs < window.cellEndMs && nowMs >= window.cellEndMs - window.cellMs) return false;
+  const cellStartMs = window.cell * window.cellMs;
+  if (nowMs >= cellStartMs && nowMs < cellStartMs + window.cellMs) return false;
   const cell = Math.floor(nowMs / window.cellMs);
   const ahead = cell - window.cell;
   if (ahead <= 0 && ahead >= -cellsPerWindow) return false;
@@ -43,39 +44,49 @@ export function rollWindow(window: WindowCounter, nowMs: number): boolean {
     restart(window, cell, window.total);
     return true;
   }
-  for (let next = window.cell + 1; next <= cell; next += 1) {
-    const slot = next % ringSize;
-    window.total -= window.counts[slot] ?? 0;
-    window.counts[slot] = 0;
+  if (window.current > 0) {
+    window.earlier ??= [];
+    window.earlier.push(window.cell, window.current);
   }
-  move(window, cell);
+  window.cell = cell;
+  window.current = 0;
+  dropCells(window);
   return false;
 }
 
 function restart(window: WindowCounter, cell: number, total: number): void {
-  window.counts.fill(0);
-  window.counts[cell % ringSize] = total;
+  window.cell = cell;
   window.total = total;
-  move(window, cell);
+  window.current = total;
+  window.earlier = undefined;
 }
 
-function move(window: WindowCounter, cell: number): void {
-  window.cell = cell;
-  window.cellEndMs = (cell + 1) * window.cellMs;
+/** Those that have left the window. */
+function dropCells(window: WindowCounter): void {
+  const { earlier } = window;
+  if (earlier === undefined) return;
+  const oldest = window.cell - cellsPerWindow;
+  let dropped = 0;
+  for (; dropped < earlier.length && (earlier[dropped] ?? 0) < oldest; dropped += 2) {
+    window.total -= earlier[dropped + 1] ?? 0;
+  }
+  if (dropped === earlier.length) window.earlier = undefined;
+  else if (dropped > 0) earlier.splice(0, dropped);
 }
 
 /** Counts in the newest cell; the window has been rolled. */
 export function takeFromWindow(window: WindowCounter, amount: number): void {
-  const slot = window.cell % ringSize;
-  window.counts[slot] = (window.counts[slot] ?? 0) + amount;
+  window.current += amount;
   window.total += amount;
 }
 
 /** How much of an amount taken at this moment still counts in its cell. The window has been rolled. */
 export function returnableFromWindow(window: WindowCounter, takenAtMs: number, amount: number): number {
   const cell = Math.floor(takenAtMs / window.cellMs);
-  if (cell > window.cell || window.cell - cell > cellsPerWindow) return 0;
-  return Math.min(amount, window.counts[cell % ringSize] ?? 0);
+  if (cell === window.cell) return Math.min(amount, window.current);
+  const { earlier = noCells } = window;
+  const position = positionOf(earlier, cell);
+  return position === -1 ? 0 : Math.min(amount, earlier[position + 1] ?? 0);
 }
 
 /**
@@ -85,9 +96,24 @@ export function returnableFromWindow(window: WindowCounter, takenAtMs: number, a
 export function giveBackToWindow(window: WindowCounter, takenAtMs: number, amount: number): void {
   const given = returnableFromWindow(window, takenAtMs, amount);
   if (given === 0) return;
-  const slot = Math.floor(takenAtMs / window.cellMs) % ringSize;
-  window.counts[slot] = (window.counts[slot] ?? 0) - given;
   window.total -= given;
+  const cell = Math.floor(takenAtMs / window.cellMs);
+  if (cell === window.cell) {
+    window.current -= given;
+  } else if (window.earlier !== undefined) {
+    const position = positionOf(window.earlier, cell);
+    window.earlier[position + 1] = (window.earlier[position + 1] ?? 0) - given;
+  }
+}
+
+const noCells: readonly number[] = [];
+
+/** From the newest on, since most of what is given back was taken of late; -1: the cell counts nothing. */
+function positionOf(earlier: readonly number[], cell: number): number {
+  for (let position = earlier.length - 2; position >= 0; position -= 2) {
+    if (earlier[position] === cell) return position;
+  }
+  return -1;
 }
 
 /**
@@ -96,34 +122,40 @@ export function giveBackToWindow(window: WindowCounter, takenAtMs: number, amoun
  */
 export function waitForRoom(window: WindowCounter, amount: number, limit: number, nowMs: number): number | null {
   if (amount > limit) return null;
+  const { earlier = noCells } = window;
   let excess = window.total + amount - limit;
   if (excess <= 0) return 0;
-  for (let cell = window.cell - cellsPerWindow; cell <= window.cell; cell += 1) {
-    excess -= cell < 0 ? 0 : (window.counts[cell % ringSize] ?? 0);
-    if (excess <= 0) return leavesAtMs(window, cell) - nowMs;
+  for (let position = 0; position < earlier.length; position += 2) {
+    excess -= earlier[position + 1] ?? 0;
+    if (excess <= 0) return leavesAtMs(window, earlier[position] ?? 0) - nowMs;
   }
-  return null;
+  return leavesAtMs(window, window.cell) - nowMs;
 }
 
 /** Milliseconds from `nowMs` until nothing counts any more, if nothing is added. The window has been rolled. */
 export function waitForEmpty(window: WindowCounter, nowMs: number): number {
-  if (window.total === 0) return 0;
-  for (let cell = window.cell; cell >= 0 && cell >= window.cell - cellsPerWindow; cell -= 1) {
-    if ((window.counts[cell % ringSize] ?? 0) > 0) return leavesAtMs(window, cell) - nowMs;
-  }
+  for (const [cellsAgo] of countedCells(window)) return leavesAtMs(window, window.cell - cellsAgo) - nowMs;
   return 0;
 }
 
 function leavesAtMs(window: WindowCounter, cell: number): number {
-  return (cell + ringSize) * window.cellMs;
+  return (cell + cellsPerWindow + 1) * window.cellMs;
 }
 
 /** The cells that count something, newest first: how many cells ago, and how much. */
-export function* countedCells(window: WindowCounter): Generator<readonly [cellsAgo: number, count: number]> {
-  if (window.total === 0) return;
-  for (let cellsAgo = 0; cellsAgo <= cellsPerWindow && cellsAgo <= window.cell; cellsAgo += 1) {
-    const count = window.counts[(window.cell - cellsAgo) % ringSize] ?? 0;
-    if (count !== 0) yield [cellsAgo, count];
+export function* countedCells({
+  cell,
+  current,
+  earlier = noCells,
+}: {
+  readonly cell: number;
+  readonly current: number;
+  readonly earlier?: readonly number[] | undefined;
+}): Generator<readonly [cellsAgo: number, count: number]> {
+  if (current !== 0) yield [0, current];
+  for (let position = earlier.length - 2; position >= 0; position -= 2) {
+    const count = earlier[position + 1] ?? 0;
+    if (count !== 0) yield [cell - (earlier[position] ?? 0), count];
   }
 }
 
@@ -135,10 +167,13 @@ export function restoreWindow(
   counted: Iterable<readonly [cellsAgo: number, count: number]>,
 ): WindowCounter {
   const window = createWindow(id, windowMs);
-  move(window, cell);
-  for (const [cellsAgo, count] of counted) {
-    window.counts[(cell - cellsAgo) % ringSize] = count;
+  const earlier: number[] = [];
+  window.cell = cell;
+  for (const [cellsAgo, count] of [...counted].sort(([a], [b]) => b - a)) {
     window.total += count;
+    if (cellsAgo === 0) window.current = count;
+    else earlier.push(cell - cellsAgo, count);
   }
+  if (earlier.length > 0) window.earlier = earlier;
   return window;
 }
