@@ -11,7 +11,8 @@ describe('redisStore on a Cluster in four processes', function () {
   this.timeout(60_000);
   const fleet = processFleet(clusterPlace);
   stopAfterAll(fleet);
-  limitCases(fleet);
+  // Where the parts of an admission are in several slots, a call may be refused for a moment that would fit.
+  limitCases(fleet, { refusesTransiently: true });
   endedKeyCases(fleet);
   randomLifeCases(fleet);
   pausedWorkerCases(fleet);

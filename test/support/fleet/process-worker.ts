@@ -47,7 +47,7 @@ export async function startProcessWorker(): Promise<ProcessWorker> {
     orders += 1;
     return new Promise((resolve, reject) => {
       waiting.set(id, { resolve, reject });
-      child.send({ ...order, id });
+      child.send({ ...order, id }, (error) => error && reject(error));
     });
   }
 
