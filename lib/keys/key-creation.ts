@@ -1,17 +1,15 @@
 import { AliasTakenError, OwnerKeyLimitError } from '../errors.ts';
 import type { Actor } from '../stores/store.ts';
-import { createAlias } from './alias.ts';
 import { auditEntry } from './audit.ts';
 import { checkActor } from './change-options.ts';
 import { retrying } from './conflicts.ts';
 import type { KeyFields } from './key-fields.ts';
-import { mintKeyId } from './key-id.ts';
 import type { KeyInput } from './key-input.ts';
 import { parseKeyInput } from './key-schema.ts';
+import { newRecord } from './new-record.ts';
 import { applyDefaults, checkMaximums } from './quotas.ts';
 import type { ServiceContext } from './service-context.ts';
 import type { VirtualKey } from './shown-key.ts';
-import type { VirtualKeyRecord } from './virtual-key.ts';
 
 const maxAliasTries = 5;
 
@@ -22,24 +20,8 @@ export function createKeyCreation(context: ServiceContext) {
 
   /** Each try has a secret of its own: a hook may still be clearing up after the one before it. */
   async function insert(fields: KeyFields, actor: Actor | undefined): Promise<{ key: VirtualKey; secret: string }> {
-    const nowMs = now();
     const secret = secrets.mint();
-    const record: VirtualKeyRecord = {
-      ...fields,
-      id: mintKeyId(fields),
-      alias: createAlias(fields.name),
-      secretHash: secrets.hash(secret),
-      prefix: secrets.display(secret),
-      previousSecret: null,
-      disabledAtMs: null,
-      revokedAtMs: null,
-      revokedReason: null,
-      version: 1,
-      revision: 0,
-      createdAtMs: nowMs,
-      updatedAtMs: nowMs,
-      lastUsedAtMs: null,
-    };
+    const record = newRecord(fields, { secretHash: secrets.hash(secret), prefix: secrets.display(secret) }, now());
     const key = await shown(record);
     await hooks.around({ action: 'create', key, before: null, secret }, async () => {
       const audit = auditEntry('key.created', `key:${record.id}`, actor, null, auditView(record));

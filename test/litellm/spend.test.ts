@@ -68,7 +68,7 @@ describe('Mirror.pullSpend', function () {
   const direct = (secret: string, times: number) => call(proxy.baseUrl, secret, times);
 
   /** Waits until LiteLLM has logged so many calls of a secret, and counted what they cost; answers that, in USD. */
-  async function logged(secret: string, count: number): Promise<number> {
+  async function logged(secret: string, count: number, beforeUsd = 0): Promise<number> {
     const [token, nowMs] = [tokenOf(secret), Date.now()];
     const window = { token, fromMs: nowMs - 600_000, untilMs: nowMs + 600_000 };
     const endMs = performance.now() + 30_000;
@@ -76,7 +76,7 @@ describe('Mirror.pullSpend', function () {
       const { data, total } = await client.spendLogs(window);
       const sumUsd = data.reduce((sum, { spend }) => sum + spend, 0);
       const countedUsd = (await client.keys.find(token))?.spend ?? 0;
-      if (total === count && sumUsd > 0 && Math.abs(countedUsd - sumUsd) < 1e-9) return sumUsd;
+      if (total === count && sumUsd > 0 && Math.abs(countedUsd - beforeUsd - sumUsd) < 1e-9) return sumUsd;
       assert.ok(performance.now() < endMs, `LiteLLM has logged ${total} of ${count} calls`);
       await new Promise((resolve) => setTimeout(resolve, 100));
     }
@@ -141,6 +141,24 @@ describe('Mirror.pullSpend', function () {
     const afterUsd = await logged(secret, 5);
     assert.equal((await mirror.pullSpend({ settleMs: 0 })).recorded, 2);
     assert.deepEqual(await usage(id), { requests: 3, costUsd: rounded(afterUsd) });
+  });
+
+  it('counts what was spent with a secret before it was rotated or revoked', async () => {
+    const { key, secret } = await keys.create({ name: 'Rotated', models: ['gpt-4o'] });
+    await direct(secret, 2);
+    const firstUsd = await logged(secret, 2);
+    const { secret: second } = await keys.rotate(key.id);
+    await mirror.flush();
+    await direct(second, 1);
+    const secondUsd = await logged(second, 1, firstUsd);
+    await keys.revoke(key.id);
+    await mirror.flush();
+    assert.equal(await client.keys.find(tokenOf(second)), undefined);
+    assert.equal((await mirror.pullSpend({ settleMs: 0 })).recorded, 3);
+    const sum = { requests: 3, costUsd: rounded(firstUsd + secondUsd) };
+    assert.deepEqual(await usage(key.id), sum);
+    assert.equal((await mirror.pullSpend({ settleMs: 0 })).recorded, 0);
+    assert.deepEqual(await usage(key.id), sum);
   });
 
   it('refuses options of no use', async () => {

@@ -2,12 +2,12 @@ import { KeyNotFoundError } from '../../errors.ts';
 import type { AttachedMirror, ShownSync, SyncStatus } from '../../keys/attached-mirror.ts';
 import { internalsOf } from '../../keys/internals.ts';
 import { createImportKeys, type ImportKeys } from '../import/import-keys.ts';
-import { createLookNow } from '../reconcile/look-now.ts';
 import { createReconcile, type Reconcile } from '../reconcile/reconcile.ts';
 import { createPullSpend, type PullSpend } from '../spend/pull-spend.ts';
 import { createRecordOpening } from '../spend/record-opening.ts';
 import type { TwinOptions } from '../twin/wanted-twin.ts';
 import { checkProxy } from './check-proxy.ts';
+import { createLookNow } from './look-now.ts';
 import { checkMirrorOptions, type MirrorOptions } from './mirror-options.ts';
 import { withDeadlines } from './mirror-store.ts';
 import { createPreparation } from './prepare.ts';
@@ -46,8 +46,6 @@ export interface Mirror {
   /** Brings what was spent by calls straight to LiteLLM into the usage record, each call once. */
   readonly pullSpend: PullSpend;
 }
-
-const resyncPollMs = 25;
 
 /**
  * Mirrors the keys of a service to LiteLLM: each secret is good on both sides, with the limits that LiteLLM can hold.
@@ -92,6 +90,7 @@ export function mirrorToLiteLLM(options: MirrorOptions): Mirror {
   });
   const syncKey = createSyncKey({ store, now, rows, writer, vault, twinOptions, onChanged });
   const worker = createWorker({ store, client, syncKey, leaseMs, logger: service.logger });
+  const lookNow = createLookNow({ store, rows, worker, patienceMs: client.timeoutMs });
   const preparation = createPreparation({
     ...{ store, now, client, rows, writer, twinOptions, vault, leaseMs },
     hash: secrets.hash,
@@ -108,18 +107,9 @@ export function mirrorToLiteLLM(options: MirrorOptions): Mirror {
   async function resync(keyId: string): Promise<ShownSync> {
     const isKnown = (await store.findKey(keyId)) !== undefined || (await rows.find(keyId)) !== undefined;
     if (!isKnown) throw new KeyNotFoundError();
-    const patienceEndsMs = performance.now() + client.timeoutMs;
-    do await store.enqueueOutbox([keyId], 0);
-    while ((await worker.look(keyId)) === undefined && (await isWorthWaiting(patienceEndsMs)));
-    const twin = await rows.find(keyId);
+    const twin = await lookNow(keyId);
     if (twin === undefined) throw new KeyNotFoundError();
     return showSync(twin);
-  }
-
-  /** Somebody else looks at the key, and may have begun before there was a reason to. */
-  async function isWorthWaiting(untilMs: number): Promise<boolean> {
-    await new Promise((resolve) => setTimeout(resolve, resyncPollMs));
-    return performance.now() < untilMs;
   }
 
   async function status(): Promise<SyncStatus> {
@@ -139,7 +129,6 @@ export function mirrorToLiteLLM(options: MirrorOptions): Mirror {
 
   const { isNamed, policy } = checked;
   const { hashesOfDigest } = secrets;
-  const lookNow = createLookNow({ store, rows, worker, leaseMs });
   const recordOpening = createRecordOpening(keys, rows);
   const maximums = async () => (await internals.quotas()).maximums;
   const shared = { keys, client, store, rows, now, deploymentId, hashesOfDigest, twinOptions, learn, recordOpening };

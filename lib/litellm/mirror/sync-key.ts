@@ -60,6 +60,8 @@ interface Look {
   readonly record: VirtualKeyRecord | undefined;
   readonly mustResetSpend: boolean;
   readonly entries: TwinEntry[];
+  /** Secrets whose twins are removed. */
+  readonly parted: TwinEntry[];
   readonly warnings: string[];
   /** After how long there is more to do. */
   readonly againInMs: number[];
@@ -68,6 +70,8 @@ interface Look {
   isMissing: boolean;
 }
 
+/** Secrets whose spend nobody pulls are not kept for ever. */
+const partedAtMost = 20;
 const goneText = 'LiteLLM has no twin of this key, and its secret is not at hand: rotate the key to make one';
 
 export function createSyncKey(options: SyncKeyOptions): SyncKey {
@@ -105,6 +109,7 @@ export function createSyncKey(options: SyncKeyOptions): SyncKey {
       againInMs.push(told.forMs);
     } else if (told.role === 'unwanted' || record === undefined) {
       look.spend = Math.max(look.spend, (await writer.remove(look.keys, entry.token)) ?? 0);
+      look.parted.push(entry);
     } else {
       const written = await writeTwin(look, record, entry, told.endsAtMs);
       if (written === undefined) {
@@ -149,14 +154,14 @@ export function createSyncKey(options: SyncKeyOptions): SyncKey {
       const period = record === undefined ? undefined : periodOf(record, now());
       const mustResetSpend = twin.mustResetSpend || isNewPeriod(period, twin);
       const look: Look = {
-        ...{ keys, record, mustResetSpend, entries: [], warnings: [], againInMs: [] },
+        ...{ keys, record, mustResetSpend, entries: [], parted: [], warnings: [], againInMs: [] },
         ...{ spend: 0, isMissing: false },
       };
       if (unsettledUntilMs !== null) look.againInMs.push(unsettledUntilMs - storeNowMs);
       if (period !== undefined) look.againInMs.push(Math.max(0, period.endMs - now()));
       const countsSinceMs = mustResetSpend ? now() : (twin.spendSinceMs ?? now());
       await lookAtAll(look, twin, storeNowMs);
-      const { entries, warnings, againInMs, isMissing } = look;
+      const { entries, parted, warnings, againInMs, isMissing } = look;
       if (record === undefined && entries.length === 0) {
         if (await rows.remove(twin)) return { outcome: 'done', againInMs: null };
         await rows.change(keyId, (current) => withForgotten(current, twin));
@@ -169,6 +174,7 @@ export function createSyncKey(options: SyncKeyOptions): SyncKey {
         ...twin,
         ...result,
         entries,
+        parted: withParted(twin, parted, now()),
         warnings: [...new Set(warnings)],
         attempts: 0,
         mustResetSpend: false,
@@ -232,6 +238,11 @@ function withForgotten(current: TwinRecord, before: TwinRecord): TwinRecord {
   return before.entries
     .filter(({ token }) => !current.entries.some((entry) => entry.token === token))
     .reduce((twin, entry) => withEntry(twin, { ...entry, sealed: null, preparedUntilMs: null }), current);
+}
+
+function withParted({ parted }: TwinRecord, entries: readonly TwinEntry[], nowMs: number): TwinRecord['parted'] {
+  const now = entries.map(({ token, pulled }) => ({ token, pulled, partedAtMs: nowMs }));
+  return [...parted.filter(({ token }) => !now.some((other) => other.token === token)), ...now].slice(-partedAtMost);
 }
 
 function periodOf(record: VirtualKeyRecord, nowMs: number): OwnPeriod | undefined {

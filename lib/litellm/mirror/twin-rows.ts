@@ -14,6 +14,13 @@ export interface PulledSpend {
   readonly countedUntilMs: number;
 }
 
+/** A secret whose twin was removed, and whose last calls may not be in the usage record of its key. */
+export interface PartedSecret {
+  readonly token: string;
+  readonly partedAtMs: number;
+  readonly pulled: PulledSpend | null;
+}
+
 /** One secret of a key, and the twin that it has. */
 export interface TwinEntry {
   /** As the key's record has it. */
@@ -36,6 +43,8 @@ export interface TwinRecord {
   readonly keyId: string;
   readonly state: TwinState;
   readonly entries: readonly TwinEntry[];
+  /** Until the spend of LiteLLM has been pulled; the latest ones. */
+  readonly parted: readonly PartedSecret[];
   readonly error: string | null;
   readonly warnings: readonly string[];
   readonly attempts: number;
@@ -51,7 +60,7 @@ export interface TwinRecord {
 }
 
 export function newTwin(keyId: string): TwinRecord {
-  const nothing = { entries: [], error: null, warnings: [], attempts: 0, syncedAtMs: null };
+  const nothing = { entries: [], parted: [], error: null, warnings: [], attempts: 0, syncedAtMs: null };
   const spend = { spendSinceMs: null, mustResetSpend: false };
   return { keyId, state: 'pending', ...nothing, ...spend, unsettledUntilMs: null, version: 0 };
 }
@@ -81,26 +90,31 @@ const maxConflicts = 20;
 const text = Joi.string();
 const textOrNull = Joi.string().allow(null).required();
 const numberOrNull = Joi.number().allow(null).required();
+const pulled = Joi.object({
+  openingUsd: numberOrNull,
+  seenUsd: Joi.number().required(),
+  seenSinceMs: Joi.number().required(),
+  countedUntilMs: Joi.number().required(),
+})
+  .allow(null)
+  .required();
+const token = text.hex().length(64).required();
 const detailsSchema = Joi.object<Omit<TwinRecord, 'keyId' | 'state' | 'version'>>({
   entries: Joi.array()
     .items(
       Joi.object({
         secretHash: text.required(),
-        token: text.hex().length(64).required(),
+        token,
         alias: text.required(),
         aliasOf: textOrNull,
         sealed: textOrNull,
         preparedUntilMs: numberOrNull,
-        pulled: Joi.object({
-          openingUsd: numberOrNull,
-          seenUsd: Joi.number().required(),
-          seenSinceMs: Joi.number().required(),
-          countedUntilMs: Joi.number().required(),
-        })
-          .allow(null)
-          .required(),
+        pulled,
       }),
     )
+    .required(),
+  parted: Joi.array()
+    .items(Joi.object({ token, partedAtMs: Joi.number().required(), pulled }))
     .required(),
   error: textOrNull,
   warnings: Joi.array().items(text).required(),

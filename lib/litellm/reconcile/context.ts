@@ -3,7 +3,8 @@ import type { SecretFormat } from '../../keys/secret.ts';
 import type { VirtualKeys } from '../../keys/virtual-keys.ts';
 import type { Store } from '../../stores/store.ts';
 import type { LiteLLMClient } from '../client/client.ts';
-import type { TwinRecord, TwinRows } from '../mirror/twin-rows.ts';
+import type { LookNow } from '../mirror/look-now.ts';
+import type { TwinRows } from '../mirror/twin-rows.ts';
 import type { TwinWriter } from '../mirror/twin-writer.ts';
 import type { TwinOptions } from '../twin/wanted-twin.ts';
 
@@ -24,5 +25,5 @@ export interface ReconcileContext {
   /** Asks anew what LiteLLM is, and which models it serves. */
   readonly learn: () => Promise<void>;
   /** Looks at a key now, here or wherever it is being looked at; answers what is known of its twin then. */
-  readonly lookNow: (keyId: string) => Promise<TwinRecord | undefined>;
+  readonly lookNow: LookNow;
 }

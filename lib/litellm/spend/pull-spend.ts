@@ -3,11 +3,12 @@ import { refuseUnknownOptions } from '../../options.ts';
 import type { Store } from '../../stores/store.ts';
 import type { LiteLLMClient } from '../client/client.ts';
 import type { LiteLLMSpend } from '../client/replies.ts';
-import type { PulledSpend, TwinEntry, TwinRows } from '../mirror/twin-rows.ts';
+import type { TwinRows } from '../mirror/twin-rows.ts';
 import { mapEach } from '../reconcile/each.ts';
 import { createProgress, type OnProgress } from '../reconcile/progress.ts';
-import { type ListedKey, type OurKey, walkOurs, walkTheirs } from '../reconcile/walk.ts';
+import { walkOurs, walkTheirs } from '../reconcile/walk.ts';
 import type { RecordOpening } from './record-opening.ts';
+import { longestCallMs, type Spender, spendersOf } from './spenders.ts';
 import { usageOf } from './usage-of.ts';
 
 export interface PullSpendOptions {
@@ -30,6 +31,9 @@ export interface PullSpendReport {
 
 export type PullSpend = (options?: PullSpendOptions) => Promise<PullSpendReport>;
 
+/** LiteLLM's clock may be ahead of ours. */
+const aheadMs = 3_600_000;
+
 /** What pulling uses of a mirror. */
 export interface PullContext {
   readonly keys: Pick<VirtualKeys, 'recordUsage'>;
@@ -40,19 +44,6 @@ export interface PullContext {
   readonly recordOpening: RecordOpening;
 }
 
-/** A secret with which something was spent there that the usage record may not have. */
-interface Spender {
-  readonly keyId: string;
-  readonly entry: TwinEntry;
-  readonly fromMs: number;
-  readonly seenUsd: number;
-  readonly seenSinceMs: number;
-}
-
-/** Calls are found by when they began: one that takes longer than this may be missed. */
-const longestCallMs = 3_600_000;
-const aheadMs = 3_600_000;
-
 /**
  * Brings the calls that were made at LiteLLM with the secrets of our keys into the usage record, each once: by LiteLLM's
  * own id, and by when it ended, which is after the pull before this one and before this one.
@@ -60,12 +51,13 @@ const aheadMs = 3_600_000;
  * LiteLLM logs each call under the hash of the secret that paid. A call that went through us is paid with a credential of
  * the upstream's, since `requireApiKey` takes the client's off the request: it is in the log of another key, and is never
  * looked at here. Whoever forwards the client's own secret to LiteLLM (`keepCredentials`) must not pull, for then each
- * call is in both records. Of what a client can send along, such as `x-litellm-call-id`, nothing can tell these calls
- * apart: direct ones could carry it as well.
+ * call is in both records. Nothing that is sent along could tell these calls apart: 1.82.6 logs no `x-litellm-call-id`,
+ * and what all releases log (`x-litellm-spend-logs-metadata`, tags, the user) direct calls can carry as well.
  *
- * A list of all keys, and a page of the log for each hundred calls of those that have spent something since. Calls that
- * cost nothing are found with the next one that does. What is spent with a secret between the last pull and its removal,
- * or rotation, stays with LiteLLM alone.
+ * A list of all keys, and a page of the log for each hundred calls of those that have spent something since, or whose
+ * secret was closed within an hour. Calls that cost nothing are found with the next one that does. A pull that breaks off
+ * is to be repeated within a day, for which ids are remembered. What is spent with a key that is deleted before it is
+ * pulled stays with LiteLLM alone.
  */
 export function createPullSpend(context: PullContext): PullSpend {
   return async (options = {}) => {
@@ -94,7 +86,7 @@ export function createPullSpend(context: PullContext): PullSpend {
 }
 
 async function listSpent({ client }: PullContext, onPage: (count: number, total: number) => void) {
-  const spent = new Map<string, ListedKey['spend']>();
+  const spent = new Map<string, number>();
   for await (const { items, total } of walkTheirs(client.keys)) {
     for (const { token, spend } of items) spent.set(token, spend);
     onPage(items.length, total);
@@ -102,43 +94,18 @@ async function listSpent({ client }: PullContext, onPage: (count: number, total:
   return spent;
 }
 
-function spendersOf({ record, twin }: OurKey, spent: ReadonlyMap<string, number>, nowMs: number): readonly Spender[] {
-  return (twin?.entries ?? []).flatMap((entry): readonly Spender[] => {
-    const seenUsd = spent.get(entry.token);
-    if (seenUsd === undefined || isAllCounted(entry.pulled, seenUsd)) return [];
-    const { pulled } = entry;
-    const seenSinceMs = pulled?.seenUsd === seenUsd ? pulled.seenSinceMs : nowMs;
-    const fromMs = pulled?.countedUntilMs ?? record.createdAtMs;
-    return [{ keyId: record.id, entry, fromMs, seenUsd, seenSinceMs }];
-  });
-}
-
-/** Nothing was spent since, and what had been spent had ended before the calls were last counted. */
-function isAllCounted(pulled: PulledSpend | null, seenUsd: number): boolean {
-  if (pulled === null) return seenUsd === 0;
-  if (pulled.openingUsd !== null) return false;
-  return pulled.seenUsd === seenUsd && pulled.countedUntilMs >= pulled.seenSinceMs;
-}
-
 async function pull(context: PullContext, spender: Spender, untilMs: number): Promise<Sum> {
-  const { keyId, entry, fromMs, seenUsd, seenSinceMs } = spender;
+  const { keyId, token, fromMs } = spender;
   await context.recordOpening(keyId);
   if (untilMs <= fromMs) return nothing;
   let sum = nothing;
-  for await (const call of walkLog(context, entry.token, fromMs)) {
+  for await (const call of walkLog(context, token, fromMs)) {
     const endedMs = Date.parse(call.endTime);
     if (endedMs < fromMs || endedMs >= untilMs || call.status === 'failure') continue;
     const { state, costUsd } = await context.keys.recordUsage(usageOf(call, keyId, context.now()));
     if (state === 'recorded') sum = add(sum, { recorded: 1, costUsd });
   }
-  await context.rows.change(keyId, (twin) => ({
-    ...twin,
-    entries: twin.entries.map((other) => {
-      // Another process may have pulled further meanwhile.
-      if (other.token !== entry.token || (other.pulled?.countedUntilMs ?? 0) >= untilMs) return other;
-      return { ...other, pulled: { openingUsd: null, seenUsd, seenSinceMs, countedUntilMs: untilMs } };
-    }),
-  }));
+  await context.rows.change(keyId, (twin) => spender.counted(twin, untilMs));
   return sum;
 }
 
