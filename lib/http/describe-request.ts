@@ -4,7 +4,6 @@ import { isObject, type JsonObject } from '../usage/formats/json.ts';
 import { readBodyModels, repeatedModels, withoutCollection } from './model-names.ts';
 import type { Refusal } from './refusal.ts';
 import { hasBody } from './request-body.ts';
-import { readRequestPath } from './request-path.ts';
 import type { DescribedRoute, Route } from './route.ts';
 import type { RouteMatch, RouteTable } from './route-table.ts';
 
@@ -36,9 +35,9 @@ export type RequestDescription =
  * it. Names that contradict each other are refused, since whoever is behind this package may read the other one.
  */
 export function describeRequest(table: RouteTable, facts: RequestFacts): RequestDescription {
-  const path = readRequestPath(facts.url);
-  if (path === undefined) return refused({ kind: 'invalid_path' });
-  const match = table.find(facts.method, path);
+  const located = table.locate(facts.method, facts.url);
+  if (located === undefined) return refused({ kind: 'invalid_path' });
+  const { path, match } = located;
   if (match === undefined) return { kind: 'unlisted', path: path.path };
   const { route, endpointPath } = match;
   if (!route.metered) return refused({ kind: 'not_metered', what: 'A batch', param: null });

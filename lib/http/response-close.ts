@@ -18,7 +18,7 @@ export function whenClosed(response: ServerResponse, act: () => void): void {
     return;
   }
   closings.set(response, [act]);
-  response.once('close', runClosings);
+  response.on('close', runClosings);
 }
 
 function runClosings(this: ServerResponse): void {

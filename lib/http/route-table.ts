@@ -1,7 +1,8 @@
+import { createGenerations } from '../generations.ts';
 import { permissionOf } from '../keys/model-access.ts';
 import { refuseUnknownOptions } from '../options.ts';
 import { providerRoutes } from './provider-routes.ts';
-import type { RequestPath } from './request-path.ts';
+import { type RequestPath, readRequestPath } from './request-path.ts';
 import type { Route, RouteEntry } from './route.ts';
 
 /** A route that fits a request, and what its path says. */
@@ -13,9 +14,16 @@ export interface RouteMatch {
   readonly endpointPath: string;
 }
 
+/** Where a request goes. */
+export interface LocatedRequest {
+  readonly path: RequestPath;
+  /** `undefined`: the endpoint is not in the table. */
+  readonly match: RouteMatch | undefined;
+}
+
 export interface RouteTable {
-  /** The route that a request is for; `undefined`: the endpoint is not in the table. */
-  find(method: string, path: RequestPath): RouteMatch | undefined;
+  /** Where a request target goes under a method; `undefined`: its path may be taken for different ones. */
+  locate(method: string, target: string): LocatedRequest | undefined;
   /** The route of this path under any method: enough to know the dialect of a refusal. */
   findByPath(path: RequestPath): RouteMatch | undefined;
 }
@@ -31,6 +39,10 @@ interface Part {
   readonly name: string | null;
   readonly ending: string;
 }
+
+/** Most requests of an app are for a few paths: these are read and looked up once. */
+const maxLocated = 1000;
+const maxLocatedLength = 200;
 
 const versionShape = /^v\d+(?:(?:alpha|beta)\d*)?$/;
 const partShape = /^\{(\w+)\}([^{}]*)$/;
@@ -63,8 +75,20 @@ export function createRouteTable(extra: readonly RouteEntry[] = []): RouteTable 
     return found && matched(found.pattern, path, found.at);
   }
 
+  const located = createGenerations<LocatedRequest>({ maxSize: maxLocated });
+
   return {
-    find: (method, path) => search(path, ({ methods }) => methods.includes(method)),
+    locate(method, target) {
+      const name = `${method} ${target}`;
+      const known = located.get(name);
+      if (known !== undefined) return known;
+      const path = readRequestPath(target);
+      if (path === undefined) return undefined;
+      const found = { path, match: search(path, ({ methods }) => methods.includes(method)) };
+      // A query may have a secret in it.
+      if (name.length <= maxLocatedLength && !target.includes('?')) located.set(name, found, 0);
+      return found;
+    },
     findByPath: (path) => search(path, () => true),
   };
 }

@@ -1,11 +1,9 @@
 import assert from 'node:assert/strict';
 import { capFieldsOf, withOutputCap } from '../../../lib/http/output-cap.ts';
-import { readRequestPath } from '../../../lib/http/request-path.ts';
 import { createRouteTable } from '../../../lib/http/route-table.ts';
 
 function routeOf(url: string) {
-  const path = readRequestPath(url);
-  const route = path && createRouteTable().find('POST', path)?.route;
+  const route = createRouteTable().locate('POST', url)?.match?.route;
   assert.ok(route !== undefined, url);
   return route;
 }

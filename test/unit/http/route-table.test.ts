@@ -7,9 +7,9 @@ import { createRouteTable, type RouteMatch, type RouteTable } from '../../../lib
 const table = createRouteTable();
 
 function find(method: string, url: string, routes: RouteTable = table): RouteMatch | undefined {
-  const path = readRequestPath(url);
-  assert.ok(path !== undefined, url);
-  return routes.find(method, path);
+  const located = routes.locate(method, url);
+  assert.ok(located !== undefined, url);
+  return located.match;
 }
 
 describe('createRouteTable', () => {
@@ -177,10 +177,22 @@ describe('createRouteTable', () => {
     assert.equal(find('POST', '/v1beta/models/M:embedContent')?.endpointPath, '/v1beta/models/m:embedcontent');
   });
 
+  it('finds each of two targets under two methods, as often as it is asked', () => {
+    const asked = [
+      ['POST', '/v1/embeddings'],
+      ['POST', '/v1/messages'],
+      ['GET', '/v1/embeddings'],
+    ] as const;
+    for (let times = 0; times < 2; times += 1) {
+      const endpoints = asked.map(([method, target]) => table.locate(method, target)?.match?.route.endpoint);
+      assert.deepEqual(endpoints, ['/v1/embeddings', '/v1/messages', undefined]);
+    }
+  });
+
   it('finds the route of a path under any method, for the dialect of a refusal', () => {
     const path = readRequestPath('/v1/messages');
     assert.ok(path !== undefined);
-    assert.equal(table.find('GET', path), undefined);
+    assert.equal(table.locate('GET', '/v1/messages')?.match, undefined);
     assert.equal(table.findByPath(path)?.route.dialect, 'anthropic');
   });
 

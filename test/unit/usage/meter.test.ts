@@ -257,6 +257,30 @@ describe('createMeter', () => {
       }
     });
 
+    it('reads it in one piece, as text or as bytes, and then takes no more', async () => {
+      for (const whole of [body, Buffer.from(body)]) {
+        const meter = createMeter(json);
+        assert.equal(meter.readWhole(whole), true);
+        assert.equal(meter.write(Buffer.from('more')).toString(), 'more');
+        assert.deepEqual(await meter.result(), reported);
+      }
+    });
+
+    it('is asked for it in pieces where it has begun, is encoded, or may be no JSON', () => {
+      const begun = createMeter(json);
+      begun.write(Buffer.from(body.slice(0, 5)));
+      const others = [{ contentType: undefined }, { contentType: 'text/event-stream' }, { contentEncoding: 'gzip' }];
+      for (const meter of [begun, ...others.map((other) => createMeter({ ...json, ...other }))]) {
+        assert.equal(meter.readWhole(body), false);
+      }
+    });
+
+    it('passes one on in one piece that is too large to be read', async () => {
+      const meter = createMeter(json);
+      assert.equal(meter.readWhole(JSON.stringify('x'.repeat(8 * 1024 * 1024))), true);
+      assert.equal((await meter.result()).problem, 'too_large');
+    });
+
     it('says so when it breaks off', async () => {
       const { result } = await pass(json, body.slice(0, -1));
       assert.deepEqual([result.usage, result.complete, result.problem], [null, false, 'not_json']);
