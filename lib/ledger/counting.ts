@@ -35,15 +35,15 @@ export function createCounting(scopes: Scopes, notify: (notice: StoreNotice) => 
 
   function countersOf({ scopes: planned, takes }: AdmissionPlan): PlanCounters {
     const known = kept.get(takes);
-    if (known !== undefined && known.scopes.length === planned.length && stand(known)) return known;
+    if (known !== undefined && known.planned === planned && stand(known, scopes.find)) return known;
     const found = findCounters(planned, takes, scopes.find);
-    if (!found.scopes.includes(undefined)) kept.set(takes, found);
+    kept.set(takes, found);
     return found;
   }
 
   function countersOfTakes(takes: readonly Take[]): PlanCounters {
     const known = kept.get(takes);
-    return known !== undefined && stand(known) ? known : findCounters(takes, takes, scopes.find);
+    return known !== undefined && stand(known, scopes.find) ? known : findCounters(takes, takes, scopes.find);
   }
 
   function correctAll({ takes }: Hold, correction: Correction, nowMs: number): readonly ChargedBudget[] {

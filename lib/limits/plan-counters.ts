@@ -4,7 +4,9 @@ import type { WindowCounter } from './window.ts';
 
 /** The counters that calls of one plan take from, found by their names once for as long as they {@link stand}. */
 export interface PlanCounters {
-  /** By position of `plan.scopes`; `undefined`: nobody knows the scope. */
+  /** `plan.scopes`. */
+  readonly planned: readonly NamedScope[];
+  /** By position of these; `undefined`: nobody knows the scope. */
   readonly scopes: readonly (ScopeCounters | undefined)[];
   /** The layout that each of the scopes had. */
   readonly layouts: readonly number[];
@@ -15,16 +17,19 @@ export interface PlanCounters {
   readonly budgets: readonly (BudgetCounter | undefined)[];
 }
 
-export function findCounters(
-  scopes: readonly { readonly scopeId: ScopeId }[],
-  takes: readonly Take[],
-  find: (scopeId: ScopeId) => ScopeCounters | undefined,
-): PlanCounters {
-  const found = scopes.map(({ scopeId }) => find(scopeId));
-  const owners = takes.map(({ scopeId }) => found[scopes.findIndex((scope) => scope.scopeId === scopeId)]);
+interface NamedScope {
+  readonly scopeId: ScopeId;
+}
+
+type Find = (scopeId: ScopeId) => ScopeCounters | undefined;
+
+export function findCounters(planned: readonly NamedScope[], takes: readonly Take[], find: Find): PlanCounters {
+  const scopes = planned.map(({ scopeId }) => find(scopeId));
+  const owners = takes.map(({ scopeId }) => scopes[planned.findIndex((scope) => scope.scopeId === scopeId)]);
   return {
-    scopes: found,
-    layouts: found.map((counters) => counters?.layout ?? 0),
+    planned,
+    scopes,
+    layouts: scopes.map((counters) => counters?.layout ?? 0),
     owners,
     windows: takes.map(({ id, windowMs }, position) => (windowMs > 0 ? owners[position]?.windows.get(id) : undefined)),
     budgets: takes.map(({ id, measure, periodStartMs }, position) => {
@@ -35,9 +40,15 @@ export function findCounters(
 }
 
 /** Whether the names still lead to these counters. */
-export function stand({ scopes, layouts }: PlanCounters): boolean {
-  for (let index = 0; index < scopes.length; index += 1) {
-    if (scopes[index]?.layout !== layouts[index]) return false;
+export function stand({ planned, scopes, layouts }: PlanCounters, find: Find): boolean {
+  for (let index = 0; index < planned.length; index += 1) {
+    const counters = scopes[index];
+    if (counters !== undefined) {
+      if (counters.layout !== layouts[index]) return false;
+    } else {
+      const scope = planned[index];
+      if (scope !== undefined && find(scope.scopeId) !== undefined) return false;
+    }
   }
   return true;
 }

@@ -172,4 +172,21 @@ describe('memoryStore', () => {
     await store.deleteKey('b', 1, sampleChange());
     assert.equal((await store.balances(['key:a'])).length, 0);
   });
+
+  it('asks for a seed when a key that was forgotten is asked for again, by a plan that it knows', async () => {
+    const session = openStore();
+    const { store, clock } = session;
+    const caller = await createKnownCaller(session, keyWith());
+    const plan = caller.plan();
+    // The first call makes the counters that the second one finds.
+    for (let call = 0; call < 2; call += 1) assert.equal((await caller.admit({ plan })).outcome, 'admitted');
+    const removed = sampleKey(clock.now(), { id: keyScope.slice('key:'.length) });
+    for (const key of [removed, { ...removed, id: 'other' }]) {
+      await store.insertKey({ ...key, secretHash: key.id, alias: key.id }, sampleChange(), anyNumber);
+      await store.deleteKey(key.id, 1, sampleChange());
+      clock.advance(86_400_001);
+    }
+    const late = { plan: { ...plan, validUntilMs: Infinity } };
+    assert.equal((await caller.admit(late)).outcome, 'unseeded');
+  });
 });
