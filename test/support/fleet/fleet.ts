@@ -47,9 +47,10 @@ export function processFleet(findPlace: () => Promise<StorePlace>): ProcessFleet
     async openEmptyStore(settings = {}) {
       const living = workers.filter(({ isAlive }) => isAlive);
       const missing = Array.from({ length: Math.max(0, 4 - living.length) }, startProcessWorker);
-      workers = [...living, ...(await Promise.all(missing))];
-      place ??= await findPlace();
-      const empty = place.newAddress();
+      const [found, ...started] = await Promise.all([place ?? findPlace(), ...missing]);
+      place = found;
+      workers = [...living, ...started];
+      const empty = found.newAddress();
       opened = empty;
       // Those that had a store before leave it first, so that none begins later than the others.
       await Promise.all(workers.map((worker) => worker.close()));
