@@ -18,6 +18,7 @@ import { createOutbox } from './outbox.ts';
 import { createPendingFences } from './pending-fences.ts';
 import { createPolicies } from './policies.ts';
 import { startPoller } from './poller.ts';
+import { checkRetention, type RetentionDays, startForgetting } from './retention.ts';
 import { createTwins } from './twins.ts';
 
 export interface PostgresStoreOptions {
@@ -32,9 +33,11 @@ export interface PostgresStoreOptions {
   readonly notifications?: 'listen' | 'poll' | undefined;
   /** @defaultValue 1000 */
   readonly pollMs?: number | undefined;
+  /** For how many days events of usage, alerts and the audit log are kept. @defaultValue `{}`, for ever */
+  readonly retentionDays?: RetentionDays | undefined;
 }
 
-const optionNames = ['knex', 'schema', 'notifications', 'pollMs'];
+const optionNames = ['knex', 'schema', 'notifications', 'pollMs', 'retentionDays'];
 
 /**
  * A store in Postgres: what it has committed outlives every process, and any number of them share it. Make its tables with
@@ -43,15 +46,16 @@ const optionNames = ['knex', 'schema', 'notifications', 'pollMs'];
  * @throws TypeError for an unknown option, a client that is none of Postgres, and a schema name that is none
  */
 export function postgresStore(options: PostgresStoreOptions): CombinableRecords & CombinableLedger {
-  const { schema, notifications, pollMs, knex } = checkOptions(options);
+  const { schema, notifications, pollMs, retentionDays, knex } = checkOptions(options);
   const connection = createConnection({ knex, schema });
   const environments = new Set<StoreEnvironment>();
   let injected: Clock | undefined;
-  let stopHearing: (() => Promise<void>) | undefined;
+  let stopRunning: (() => Promise<void>) | undefined;
   let stopped = Promise.resolve();
 
   const clock = () => injected;
   const logger = () => [...environments][0]?.logger;
+  const now = () => readNow(connection.query, clock);
   function notify(notice: StoreNotice): void {
     for (const { onNotice } of environments) onNotice(notice);
   }
@@ -73,9 +77,17 @@ export function postgresStore(options: PostgresStoreOptions): CombinableRecords 
   const { appendAudit, listAudit } = audit;
 
   function stop(): Promise<void> {
-    if (stopHearing !== undefined) stopped = stopHearing();
-    stopHearing = undefined;
+    if (stopRunning !== undefined) stopped = stopRunning();
+    stopRunning = undefined;
     return stopped;
+  }
+
+  /** What goes on beside the calls, until the answer is called. */
+  function run({ logger }: StoreEnvironment): () => Promise<void> {
+    const hearing = { connection, changeLog, notify, logger };
+    const stopHearing = notifications === 'listen' ? startListener(hearing) : startPoller({ ...hearing, pollMs });
+    const stopForgetting = startForgetting({ connection, days: retentionDays, now, logger });
+    return async () => void (await Promise.all([stopHearing(), stopForgetting()]));
   }
 
   return {
@@ -83,8 +95,7 @@ export function postgresStore(options: PostgresStoreOptions): CombinableRecords 
     open(environment) {
       environments.add(environment);
       if (environment.clock !== undefined) injected = environment.clock;
-      const hearing = { connection, changeLog, notify, logger: environment.logger };
-      stopHearing ??= notifications === 'listen' ? startListener(hearing) : startPoller({ ...hearing, pollMs });
+      stopRunning ??= run(environment);
       return () => {
         environments.delete(environment);
         if (environments.size === 0) void stop();
@@ -109,7 +120,7 @@ export function postgresStore(options: PostgresStoreOptions): CombinableRecords 
     clearFences,
     archivedUntil,
     archiveUsage,
-    now: () => readNow(connection.query, clock),
+    now,
     async ping() {
       await connection.query('select 1');
     },
@@ -127,5 +138,5 @@ function checkOptions(options: PostgresStoreOptions): CompleteOptions {
     throw new TypeError("postgresStore: notifications must be 'listen' or 'poll'");
   }
   if (!Number.isFinite(pollMs) || pollMs < 10) throw new TypeError('postgresStore: pollMs must be a number from 10');
-  return { knex, schema, notifications, pollMs };
+  return { knex, schema, notifications, pollMs, retentionDays: checkRetention(options.retentionDays ?? {}) };
 }
