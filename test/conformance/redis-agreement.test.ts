@@ -37,12 +37,13 @@ const scopes: readonly LimitedScope[] = [
 
 const amount = fc.integer({ min: 0, max: 160 });
 const model = fc.constantFrom('gpt-4o', 'o1', null);
-const which = fc.nat(5);
+const which = fc.nat(9);
 const clamp = fc.option(fc.record({ output: fc.integer({ min: 1, max: 120 }), price: fc.nat(4000) }), {
   nil: undefined,
 });
 const step = fc.oneof(
   fc.record({ act: fc.constant('admit' as const), tokens: amount, cost: amount, model, clamp, release: fc.boolean() }),
+  fc.record({ act: fc.constant('burst' as const), calls: fc.nat(7), tokens: amount, cost: amount, model }),
   fc.record({
     act: fc.constant('extend' as const),
     which,
@@ -115,6 +116,11 @@ async function play(store: Store, steps: readonly Step[]): Promise<readonly unkn
       const onAbandoned = now.release ? ('release' as const) : ('charge' as const);
       const request = { ...common(now), holdId: `hold-${index}`, leaseMs, clamp: clamped, onAbandoned };
       told.push(keep(await store.admit(request)));
+    } else if (now.act === 'burst') {
+      const shared = common(now);
+      const ids = Array.from({ length: now.calls }, (_, at) => `burst-${index}-${at}`);
+      const verdicts = await Promise.all(ids.map((holdId) => store.admit({ ...shared, holdId, leaseMs })));
+      told.push(verdicts.map(keep));
     } else if (hold !== undefined) {
       if (now.act === 'cancel') told.push(await store.cancel(hold));
       else if (now.act === 'renew') told.push(await store.renew(hold));

@@ -104,26 +104,79 @@ elseif first ~= 0 then
 end
 return { 'done', first, charged }
 `,
-  'admit-at-once': `-- Most admissions: first calls without a clamp, whose scopes are known under these revisions, whose counters are there and
--- in their present cells, and which fit. One pass takes all. Whatever is else changes nothing here, and is decided by
--- admit, which stands below it with all that it needs.
+  'admit-alone': `-- Admits a call at once, if it is one that can be. Stands after admit-at-once; what follows it decides about the others.
+--
+-- KEYS[1] the hold (hash)   KEYS[2] leases of its shard (sorted set)   KEYS[3..] the scopes of the plan, in its order,
+-- then further ones of ARGV[5].scopes (hashes); then further leases where a hold may stand that is in the way
+-- numbers: minted at, tokens, cost, not after (-1: no end), lease in ms
+-- ARGV[2] the plan, as JSON
+-- ARGV[3] what is kept of the call beside its numbers: in the first line takes, in the next what no script reads
+-- ARGV[4] id of the hold
+-- ARGV[5] of all but a simple first call, as JSON: clamp; callId, replacesFirst; scopes: names of the scopes in KEYS
+-- Result: the numbers of a call that was admitted at once, as below. Else outcome, jumps of the clock, then by outcome
+--   admitted: numbers of the call: at, tokens, cost, output tokens (-1: no clamp), remaining of each limit (-1: none)
+--   repeated: the same, body
+--   refused: position (-1: the request alone is too large), retry in ms (-1: never), remaining, whether leases are over
+--   stale: position of the scope, revision    unseeded: positions    stale_clock: now    missing: scopes to declare
+--   over: the lease of the hold is over       expired, id_conflict, hold_ended, too_old
 
-local function take_at_once()
-  local taken, takings = { now, tokens, cost, -1 }, {}
-  local index, next_end = fields_at, ends_at
-  for position = 1, scope_count do
+local _, minted_at, tokens, cost, not_after, lease_ms = unpack(numbers)
+local plan, body, hold_id = cjson.decode(ARGV[2]), ARGV[3], ARGV[4]
+local max_tokens = plan[3]
+
+-- Opens the hold with its first call.
+local function open_hold(taken)
+  redis.call('HSET', KEYS[1], 'n', 1, 'c:', pack_call(numbers[3], numbers[4], 0, taken, body))
+  redis.call('ZADD', KEYS[2], instant + lease_ms, hold_id)
+end
+
+local fits_alone = max_tokens < 0 or tokens <= max_tokens
+if not ARGV[5] and fits_alone and is_timely(plan, minted_at, not_after) and redis.call('EXISTS', KEYS[1]) == 0 then
+  local left = take_at_once(plan, 2, 1, tokens, cost)
+  if left then
+    local taken = { now, tokens, cost, -1, unpack(left) }
+    open_hold(taken)
+    return taken
+  end
+end
+`,
+  'admit-at-once': `-- Most admissions: first calls without a clamp, whose scopes are known under these revisions, whose counters are there,
+-- and which fit. One pass takes all. Whatever is else changes nothing here, and is decided by
+-- admit. Stands after ledger-windows; tells what a plan is.
+--
+-- A plan is a list: valid from, valid until, the most tokens of a request (-1: any), number of scopes, of limits; of each
+-- scope: revision, number of its limits; then the fields of all limits, then their amounts (-1: none), then the ends of
+-- those that are budgets (-1: none).
+
+local oldest_admission_ms = 300000
+
+-- Whether a call may be admitted at this time, whatever counts.
+local function is_timely(plan, minted_at, not_after)
+  return now - minted_at <= oldest_admission_ms
+    and (not_after < 0 or now < not_after) and now >= plan[1] and now < plan[2]
+end
+
+-- Takes what so many calls under a plan take together, with its scopes in KEYS after so many others; answers what is left
+-- of each limit (-1: it has none), or nothing.
+local function take_at_once(plan, keys_before, calls, tokens, cost)
+  local left_of, takings = {}, {}
+  local limit_count = plan[5]
+  local fields_at = 5 + plan[4] * 2
+  local index, next_end = fields_at, fields_at + limit_count * 2
+  for position = 1, plan[4] do
     local revision, count = plan[4 + position * 2], plan[5 + position * 2]
-    local values = redis.call('HMGET', KEYS[position + 2], 'v', unpack(plan, index + 1, index + count))
+    local key = KEYS[keys_before + position]
+    local values = redis.call('HMGET', key, 'v', unpack(plan, index + 1, index + count))
     if not values[1] and (revision > 0 or count > 0) then return nil end
     if values[1] and tonumber(values[1]) ~= revision then return nil end
-    local taking = { 'HSET', KEYS[position + 2] }
+    local taking, rolls = { 'HSET', key }, nil
     for at = 2, count + 1 do
       index = index + 1
       local field, limit, value = plan[index], plan[index + limit_count], values[at]
       local kind = field:sub(1, 1)
       local left
       if kind == 'o' then
-        value = (tonumber(value) or 0) + 1
+        value = (tonumber(value) or 0) + calls
         left = limit - value
       elseif not value then
         return nil
@@ -135,76 +188,86 @@ local function take_at_once()
         left = limit - (spent + held) - cost
       else
         local cell_ms, cell, total, current = struct.unpack('<dddd', value)
-        local start, amount = cell * cell_ms, kind == 'q' and 1 or tokens
-        if now < start or now >= start + cell_ms then return nil end
+        local start, amount = cell * cell_ms, kind == 'q' and calls or tokens
+        if now < start or now >= start + cell_ms then
+          local earlier, is_jump
+          cell, total, current, earlier, is_jump = rolled(key, field, cell_ms, cell, total, current)
+          if is_jump then return nil end
+          if earlier then
+            rolls = rolls or { 'HSET', key }
+            local at_end = #rolls
+            rolls[at_end + 1], rolls[at_end + 2] = 'r:' .. field, earlier
+          end
+        end
         value = struct.pack('<dddd', cell_ms, cell, total + amount, current + amount)
         left = limit - total - amount
       end
       if limit < 0 then left = -1 elseif limit == 0 or left < 0 then return nil end
       taking[at * 2 - 1], taking[at * 2] = field, value
-      taken[4 + index - fields_at] = left
+      left_of[index - fields_at] = left
     end
-    takings[position] = taking
+    if count > 0 then takings[#takings + 1] = taking end
+    takings[#takings + 1] = rolls
   end
-  for _, taking in ipairs(takings) do
-    if #taking > 2 then redis.call(unpack(taking)) end
-  end
-  return taken
+  for _, taking in ipairs(takings) do redis.call(unpack(taking)) end
+  return left_of
 end
 
-if not ARGV[5] and now - minted_at <= oldest_admission_ms and redis.call('EXISTS', KEYS[1]) == 0 then
-  local is_in_time = now >= valid_from and now < valid_until and (not_after < 0 or now < not_after)
-  local fits_alone = max_tokens < 0 or tokens <= max_tokens
-  local taken = is_in_time and fits_alone and take_at_once()
-  if taken then
-    open_hold(taken)
-    return taken
-  end
+-- A call as holds keep it. tokens, cost: what was asked for; order: how many fields the hold had before; taken: its numbers
+local function pack_call(tokens, cost, order, taken, body)
+  local count = #taken
+  return 'o' .. struct.pack('<dddd' .. ('d'):rep(count), tokens, cost, order, count, unpack(taken)) .. body
 end
 `,
-  'admit-begin': `-- What an admission asks for, and how it is kept. Stands before admit-at-once and admit.
+  'admit-together': `-- Admits simple first calls under one plan that came together, all of them or none.
 --
--- KEYS[1] the hold (hash)   KEYS[2] leases of its shard (sorted set)   KEYS[3..] the scopes of the plan, in its order,
--- then further ones of ARGV[5].scopes (hashes); then further leases where a hold may stand that is in the way
--- numbers: minted at, tokens, cost, not after (-1: no end), lease in ms
--- ARGV[2] the plan, as JSON: valid from, valid until, the most tokens of a request (-1: any), number of scopes, of
---   limits; of each scope: revision, number of its limits; then the fields of all limits, then their amounts (-1: none),
---   then the ends of those that are budgets (-1: none)
--- ARGV[3] what is kept of the call beside its numbers: in the first line takes, in the next what no script reads
--- ARGV[4] id of the hold
--- ARGV[5] of all but a simple first call, as JSON: clamp; callId, replacesFirst; scopes: names of the scopes in KEYS
--- Result: the numbers of a call that was admitted at once, as below. Else outcome, jumps of the clock, then by outcome
---   admitted: numbers of the call: at, tokens, cost, output tokens (-1: no clamp), remaining of each limit (-1: none)
---   repeated: the same, body
---   refused: position (-1: the request alone is too large), retry in ms (-1: never), remaining, whether leases are over
---   stale: position of the scope, revision    unseeded: positions    stale_clock: now    missing: scopes to declare
---   over: the lease of the hold is over       expired, id_conflict, hold_ended, too_old
+-- KEYS[1..] the holds (hashes); then leases of their shard (sorted set), and the scopes of the plan (hashes)
+-- numbers: of each call minted at, tokens, cost, not after (-1: no end), lease in ms
+-- ARGV[2] the plan, as JSON   ARGV[3..] of each call what admit-alone.lua keeps of it; then of each the id of its hold
+-- Result: of each call its numbers; nothing: each is to be admitted alone
 
-local oldest_admission_ms = 300000
-local _, minted_at, tokens, cost, not_after, lease_ms = unpack(numbers)
-local plan, body, hold_id = cjson.decode(ARGV[2]), ARGV[3], ARGV[4]
-local valid_from, valid_until, max_tokens, scope_count, limit_count = unpack(plan, 1, 5)
+local count = (#numbers - 1) / 5
+local plan = cjson.decode(ARGV[2])
+local all_tokens, all_cost = 0, 0
+for call = 0, count - 1 do
+  local minted_at, tokens, cost, not_after = unpack(numbers, call * 5 + 2, call * 5 + 5)
+  if not is_timely(plan, minted_at, not_after) or plan[3] >= 0 and tokens > plan[3] then return false end
+  all_tokens, all_cost = all_tokens + tokens, all_cost + cost
+end
+if redis.call('EXISTS', unpack(KEYS, 1, count)) > 0 then return false end
+local left = take_at_once(plan, count + 1, count, all_tokens, all_cost)
+if not left then return false end
+
+-- From the last call to the first: what is left after one is less what all later ones took.
+local fields_at = 5 + plan[4] * 2
+local answer, lease_ends = {}, {}
+local later, later_tokens, later_cost = 0, 0, 0
+for call = count, 1, -1 do
+  local _, tokens, cost, _, lease_ms = unpack(numbers, call * 5 - 3, call * 5 + 1)
+  local taken = { now, tokens, cost, -1 }
+  for index = 1, plan[5] do
+    local kind = plan[fields_at + index]:sub(1, 1)
+    local taken_later = kind == 't' and later_tokens or kind == 'b' and later_cost or later
+    taken[4 + index] = left[index] < 0 and -1 or left[index] + taken_later
+  end
+  later, later_tokens, later_cost = later + 1, later_tokens + tokens, later_cost + cost
+  redis.call('HSET', KEYS[call], 'n', 1, 'c:', pack_call(tokens, cost, 0, taken, ARGV[2 + call]))
+  -- A fraction of the time tells those apart that came together.
+  local ends = instant + lease_ms - (count - call) / 4096
+  lease_ends[call * 2 - 1], lease_ends[call * 2] = ends, ARGV[2 + count + call]
+  answer[call] = taken
+end
+redis.call('ZADD', KEYS[count + 1], unpack(lease_ends))
+return answer
+`,
+  admit: `-- Decides all limits of a plan and takes from all of them, or from none, as lib/limits/decide.ts does. Stands after
+-- admit-alone, which tells of KEYS, ARGV and the result, and after all that counts.
+
+local slot_retry_ms = 1000
+local valid_from, valid_until, _, scope_count, limit_count = unpack(plan, 1, 5)
 local fields_at = 5 + scope_count * 2
 local limits_at = fields_at + limit_count
 local ends_at = limits_at + limit_count
-
--- The call as holds keep it. order: how many fields the hold had before; taken: its numbers
-local function pack_call(order, taken)
-  local count = #taken
-  local header = struct.pack('<dddd' .. ('d'):rep(count), numbers[3], numbers[4], order, count, unpack(taken))
-  return 'o' .. header .. body
-end
-
--- Opens the hold with its first call.
-local function open_hold(taken)
-  redis.call('HSET', KEYS[1], 'n', 1, 'c:', pack_call(0, taken))
-  redis.call('ZADD', KEYS[2], instant + lease_ms, hold_id)
-end
-`,
-  admit: `-- Decides all limits of a plan and takes from all of them, or from none, as lib/limits/decide.ts does. Stands after
--- admit-begin, which tells of KEYS, ARGV and the result, and after all that counts.
-
-local slot_retry_ms = 1000
 local special = ARGV[5] and cjson.decode(ARGV[5]) or {}
 local is_further = special.callId ~= nil
 local call_field = is_further and 'c:' .. special.callId or 'c:'
@@ -399,7 +462,7 @@ if is_further then
   -- A hash keeps no order: calls know which of them came first.
   local order = redis.call('HLEN', KEYS[1])
   if replaced then redis.call('HSET', KEYS[1], 'c:', 'r' .. known[3]:sub(2)) end
-  redis.call('HSET', KEYS[1], 'n', known[1] + 1, call_field, pack_call(order, taken))
+  redis.call('HSET', KEYS[1], 'n', known[1] + 1, call_field, pack_call(numbers[3], numbers[4], order, taken, body))
 else
   open_hold(taken)
 end
@@ -1057,7 +1120,7 @@ local function budget_of(scope, field, ends)
   return budget
 end
 `,
-  'ledger-scopes': `-- The counters of scopes, as lib/limits/window.ts and counters.ts have them. Stands after ledger-time.
+  'ledger-scopes': `-- The counters of scopes, as lib/limits/window.ts and counters.ts have them. Stands after ledger-windows.
 --
 -- A scope is a hash. v: the revision of its record, negative once the record is gone. o: its open holds.
 -- q:<ms>:<id> and t:<ms>:<id>: a window of requests or of tokens, packed: length of a cell in ms, newest cell, total,
@@ -1066,8 +1129,6 @@ end
 -- b:<start>:<id>: a budget in a period, packed: spent, held, end (-1: none); then the field that took it over, if any.
 --
 -- What is read is a table from here on. Each change of it is written at once, and sent by save_scope.
-
-local cells_per_window = 60
 
 -- Reads the fields that an act is known to need; position_of reads what else it comes upon.
 local function load_scope(position, key, ...)
@@ -1121,33 +1182,6 @@ local function finished_of(scope, field, window)
   return window.finished
 end
 
-local function restart(window, cell, total)
-  window.cell, window.total, window.current, window.finished = cell, total, total, ''
-end
-
-local function roll(scope, field, window)
-  local cell = math.floor(now / window.cell_ms)
-  local ahead = cell - window.cell
-  if ahead <= 0 and ahead >= -cells_per_window then return end
-  if ahead > cells_per_window or window.total == 0 then return restart(window, cell, 0) end
-  if ahead < 0 then
-    restart(window, cell, window.total)
-    write_window(scope, field, window)
-    jumps[#jumps + 1] = { scope.position, field }
-    return
-  end
-  local finished = finished_of(scope, field, window)
-  if window.current ~= 0 then finished = finished .. struct.pack('<dd', window.cell, window.current) end
-  local from = 1
-  while from <= #finished do
-    local at, count = struct.unpack('<dd', finished, from)
-    if at >= cell - cells_per_window then break end
-    window.total = window.total - count
-    from = from + 16
-  end
-  window.finished, window.cell, window.current = finished:sub(from), cell, 0
-end
-
 -- The window at a position of the scope's values, brought up to the present.
 local function open_window(scope, field, position)
   local packed = scope.values[position]
@@ -1155,11 +1189,16 @@ local function open_window(scope, field, position)
   if packed then
     local cell_ms, cell, total, current = struct.unpack('<dddd', packed)
     window = { cell_ms = cell_ms, cell = cell, total = total, current = current }
-    local start = cell * cell_ms
-    if now < start or now >= start + cell_ms then roll(scope, field, window) end
+    local is_jump
+    window.cell, window.total, window.current, window.finished, is_jump =
+      rolled(scope.key, field, cell_ms, cell, total, current)
+    if is_jump then
+      write_window(scope, field, window)
+      jumps[#jumps + 1] = { scope.position, field }
+    end
   else
-    window = { cell_ms = field:match('^%a:(%d+)') / cells_per_window }
-    restart(window, math.floor(now / window.cell_ms), 0)
+    local cell_ms = field:match('^%a:(%d+)') / cells_per_window
+    window = { cell_ms = cell_ms, cell = math.floor(now / cell_ms), total = 0, current = 0, finished = '' }
   end
   scope.values[position] = window
   return window
@@ -1282,6 +1321,30 @@ end
 local function append_line(keys, line)
   redis.call('XADD', keys.stream, 'MAXLEN', '~', max_lines, '*', 'e', line.event)
   count_line(keys, line, line.sums)
+end
+`,
+  'ledger-windows': `-- Windows as they move on, as lib/limits/window.ts has them. Stands after ledger-time.
+
+local cells_per_window = 60
+
+-- A window brought up to the present: newest cell, total, count of that cell; then, where they have changed, the earlier
+-- cells as they are packed, and whether the clock has stepped back.
+local function rolled(key, field, cell_ms, cell, total, current)
+  local present = math.floor(now / cell_ms)
+  local ahead = present - cell
+  if ahead <= 0 and ahead >= -cells_per_window then return cell, total, current end
+  if ahead > cells_per_window or total == 0 then return present, 0, 0, '' end
+  if ahead < 0 then return present, total, total, '', true end
+  local earlier = redis.call('HGET', key, 'r:' .. field) or ''
+  if current ~= 0 then earlier = earlier .. struct.pack('<dd', cell, current) end
+  local from = 1
+  while from <= #earlier do
+    local at, count = struct.unpack('<dd', earlier, from)
+    if at >= present - cells_per_window then break end
+    total = total - count
+    from = from + 16
+  end
+  return present, total, 0, earlier:sub(from)
 end
 `,
   'outbox-backlog': `-- Counts the rows that may be claimed, are claimed, and come due later.

@@ -20,12 +20,13 @@ type BalanceReply =
 
 const accountScript = ledgerScript<AccountReply>(
   'ledger-time',
+  'ledger-windows',
   'ledger-scopes',
   'ledger-periods',
   'ledger-usage',
   'account',
 );
-const balancesScript = ledgerScript<BalanceReply>('ledger-time', 'ledger-scopes', 'balances');
+const balancesScript = ledgerScript<BalanceReply>('ledger-time', 'ledger-windows', 'ledger-scopes', 'balances');
 
 /** What stands for a cost that the script alone knows: no number of an event is like it. */
 const unknownCost = Number.MIN_SAFE_INTEGER;

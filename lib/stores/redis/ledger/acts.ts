@@ -7,8 +7,8 @@ import type { LedgerNames } from './names.ts';
 export interface LedgerContext {
   readonly run: RunScript;
   readonly names: LedgerNames;
-  /** The time to give to scripts, in tests; 0: they read the clock of Redis. */
-  readonly givenInstant: () => number;
+  /** The time to give to the script of so many calls, in tests; 0: it reads the clock of Redis. */
+  readonly givenInstant: (calls?: number) => number;
   readonly notify: (notice: StoreNotice) => void;
   /** How many lines of usage are kept, and for how many milliseconds sums are, as scripts that write them are told. */
   readonly usageBounds: readonly [maxLines: string, retentionMs: string];
@@ -33,18 +33,22 @@ export function runAct<R>(
   numbers: readonly number[],
   ...texts: readonly string[]
 ): Promise<R> {
-  return run(script, keys, [`[${[givenInstant(), ...numbers].join()}]`, ...texts]);
+  return run(script, keys, [numbersText(givenInstant(), numbers), ...texts]);
+}
+
+export function numbersText(instant: number, numbers: readonly number[]): string {
+  return `[${[instant, ...numbers].join()}]`;
 }
 
 /** Fractions keep what comes in one millisecond of a given clock in its order, as the microseconds of Redis do. */
-export function givenInstants(givenMs: () => number | undefined): () => number {
+export function givenInstants(givenMs: () => number | undefined): LedgerContext['givenInstant'] {
   let latestMs = 0;
   let earlier = 0;
-  return () => {
+  return (calls = 1) => {
     const nowMs = givenMs() ?? 0;
-    earlier = nowMs === latestMs ? Math.min(earlier + 1, 4095) : 0;
-    latestMs = nowMs;
     // As many as a number of this size can tell apart.
+    earlier = Math.min(nowMs === latestMs ? earlier + calls : calls, 4095);
+    latestMs = nowMs;
     return nowMs === 0 ? 0 : nowMs + earlier / 4096;
   };
 }

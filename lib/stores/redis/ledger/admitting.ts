@@ -1,12 +1,14 @@
 import { randomUUID } from 'node:crypto';
 import type { ScopeId } from '../../../limits/limit.ts';
-import type { AdmitRequest, Admitted, AdmitVerdict, ExtendRequest } from '../../store.ts';
+import type { AdmitRequest, AdmitVerdict, ExtendRequest } from '../../store.ts';
 import { quoted } from '../records/names.ts';
 import { type LedgerContext, ledgerScript, runAct } from './acts.ts';
-import { type CallBody, type CallNumbers, holdOf, readBody, writeBody } from './bodies.ts';
+import { createAdmittingTogether } from './admitting-together.ts';
+import { type CallNumbers, readBody, writeBody } from './bodies.ts';
 import { readScope } from './names.ts';
 import { type CompiledPlan, createPlanCompiler } from './plans.ts';
 import { type Jumps, scopeAt, tellJumps } from './replies.ts';
+import { admitted, finite } from './verdicts.ts';
 
 /** Draws the nonces of unknown scopes. */
 export type DrawNonce = (scopeId: ScopeId, candidate: string) => Promise<string>;
@@ -37,8 +39,9 @@ type AdmitReply =
 
 const admitScript = ledgerScript<AdmitReply | CallNumbers>(
   'ledger-time',
-  'admit-begin',
+  'ledger-windows',
   'admit-at-once',
+  'admit-alone',
   'ledger-leases',
   'ledger-holds',
   'ledger-scopes',
@@ -118,11 +121,13 @@ export function createAdmitting(context: LedgerContext, expiry: Expiry, drawNonc
     return new Set([home, ...plan.shards, ...further.map(names.shardOf)]);
   }
 
+  function admitAlone(request: AdmitRequest): Promise<AdmitVerdict> {
+    const { holdId, leaseMs } = request;
+    return place(request, { home: names.homeOf(request), holdId, leaseMs, callId: '', replacesFirst: false });
+  }
+
   return {
-    admit(request: AdmitRequest): Promise<AdmitVerdict> {
-      const { holdId, leaseMs } = request;
-      return place(request, { home: names.homeOf(request), holdId, leaseMs, callId: '', replacesFirst: false });
-    },
+    admit: createAdmittingTogether({ context, compilePlan, admitAlone }),
     extend(request: ExtendRequest): Promise<AdmitVerdict> {
       const { hold, callId, replacesFirst } = request;
       const { holdId, leaseMs } = hold;
@@ -156,17 +161,4 @@ function special(
 
 function isTaken(reply: AdmitReply | CallNumbers): reply is CallNumbers {
   return typeof reply[0] === 'number';
-}
-
-function admitted(request: AdmitRequest | ExtendRequest, call: Call, numbers: CallNumbers, kept?: CallBody): Admitted {
-  const [atMs, tokens, costNanoUsd, output, ...left] = numbers;
-  const { holdId, callId, leaseMs } = call;
-  const { subject, trace } = request;
-  const body = kept ?? { subject, takes: request.plan.takes, trace, leaseMs };
-  const hold = holdOf({ holdId, callId, home: call.home }, { atMs, amounts: { tokens, costNanoUsd } }, body);
-  return { outcome: 'admitted', hold, outputTokens: output < 0 ? null : output, remaining: left.map(finite) };
-}
-
-function finite(left: number): number {
-  return left < 0 ? Infinity : left;
 }

@@ -15,6 +15,7 @@ type EndReply =
 const endCallScript = ledgerScript<EndReply>(
   'ledger-time',
   'ledger-holds',
+  'ledger-windows',
   'ledger-scopes',
   'ledger-periods',
   'ledger-corrections',

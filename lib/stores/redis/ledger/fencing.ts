@@ -6,6 +6,7 @@ import { budgetField } from './names.ts';
 
 const fenceScript = ledgerScript<'fenced' | 'already' | 'unknown'>(
   'ledger-time',
+  'ledger-windows',
   'ledger-scopes',
   'ledger-periods',
   'fence',

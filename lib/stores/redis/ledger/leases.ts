@@ -19,6 +19,7 @@ const readHoldScript = ledgerScript<readonly [takes: string, readonly FoundCall[
 const abandonScript = ledgerScript<AbandonReply>(
   'ledger-time',
   'ledger-leases',
+  'ledger-windows',
   'ledger-scopes',
   'ledger-periods',
   'ledger-corrections',

@@ -1,7 +1,11 @@
 -- Decides all limits of a plan and takes from all of them, or from none, as lib/limits/decide.ts does. Stands after
--- admit-begin, which tells of KEYS, ARGV and the result, and after all that counts.
+-- admit-alone, which tells of KEYS, ARGV and the result, and after all that counts.
 
 local slot_retry_ms = 1000
+local valid_from, valid_until, _, scope_count, limit_count = unpack(plan, 1, 5)
+local fields_at = 5 + scope_count * 2
+local limits_at = fields_at + limit_count
+local ends_at = limits_at + limit_count
 local special = ARGV[5] and cjson.decode(ARGV[5]) or {}
 local is_further = special.callId ~= nil
 local call_field = is_further and 'c:' .. special.callId or 'c:'
@@ -196,7 +200,7 @@ if is_further then
   -- A hash keeps no order: calls know which of them came first.
   local order = redis.call('HLEN', KEYS[1])
   if replaced then redis.call('HSET', KEYS[1], 'c:', 'r' .. known[3]:sub(2)) end
-  redis.call('HSET', KEYS[1], 'n', known[1] + 1, call_field, pack_call(order, taken))
+  redis.call('HSET', KEYS[1], 'n', known[1] + 1, call_field, pack_call(numbers[3], numbers[4], order, taken, body))
 else
   open_hold(taken)
 end

@@ -1,4 +1,4 @@
--- The counters of scopes, as lib/limits/window.ts and counters.ts have them. Stands after ledger-time.
+-- The counters of scopes, as lib/limits/window.ts and counters.ts have them. Stands after ledger-windows.
 --
 -- A scope is a hash. v: the revision of its record, negative once the record is gone. o: its open holds.
 -- q:<ms>:<id> and t:<ms>:<id>: a window of requests or of tokens, packed: length of a cell in ms, newest cell, total,
@@ -7,8 +7,6 @@
 -- b:<start>:<id>: a budget in a period, packed: spent, held, end (-1: none); then the field that took it over, if any.
 --
 -- What is read is a table from here on. Each change of it is written at once, and sent by save_scope.
-
-local cells_per_window = 60
 
 -- Reads the fields that an act is known to need; position_of reads what else it comes upon.
 local function load_scope(position, key, ...)
@@ -62,33 +60,6 @@ local function finished_of(scope, field, window)
   return window.finished
 end
 
-local function restart(window, cell, total)
-  window.cell, window.total, window.current, window.finished = cell, total, total, ''
-end
-
-local function roll(scope, field, window)
-  local cell = math.floor(now / window.cell_ms)
-  local ahead = cell - window.cell
-  if ahead <= 0 and ahead >= -cells_per_window then return end
-  if ahead > cells_per_window or window.total == 0 then return restart(window, cell, 0) end
-  if ahead < 0 then
-    restart(window, cell, window.total)
-    write_window(scope, field, window)
-    jumps[#jumps + 1] = { scope.position, field }
-    return
-  end
-  local finished = finished_of(scope, field, window)
-  if window.current ~= 0 then finished = finished .. struct.pack('<dd', window.cell, window.current) end
-  local from = 1
-  while from <= #finished do
-    local at, count = struct.unpack('<dd', finished, from)
-    if at >= cell - cells_per_window then break end
-    window.total = window.total - count
-    from = from + 16
-  end
-  window.finished, window.cell, window.current = finished:sub(from), cell, 0
-end
-
 -- The window at a position of the scope's values, brought up to the present.
 local function open_window(scope, field, position)
   local packed = scope.values[position]
@@ -96,11 +67,16 @@ local function open_window(scope, field, position)
   if packed then
     local cell_ms, cell, total, current = struct.unpack('<dddd', packed)
     window = { cell_ms = cell_ms, cell = cell, total = total, current = current }
-    local start = cell * cell_ms
-    if now < start or now >= start + cell_ms then roll(scope, field, window) end
+    local is_jump
+    window.cell, window.total, window.current, window.finished, is_jump =
+      rolled(scope.key, field, cell_ms, cell, total, current)
+    if is_jump then
+      write_window(scope, field, window)
+      jumps[#jumps + 1] = { scope.position, field }
+    end
   else
-    window = { cell_ms = field:match('^%a:(%d+)') / cells_per_window }
-    restart(window, math.floor(now / window.cell_ms), 0)
+    local cell_ms = field:match('^%a:(%d+)') / cells_per_window
+    window = { cell_ms = cell_ms, cell = math.floor(now / cell_ms), total = 0, current = 0, finished = '' }
   end
   scope.values[position] = window
   return window
