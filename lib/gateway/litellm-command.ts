@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { SingleBar } from 'cli-progress';
 import { createVirtualKeys } from '../index.ts';
 import type { VirtualKeys } from '../keys/virtual-keys.ts';
@@ -22,6 +23,8 @@ interface Terminal {
 interface Session extends LiteLLMCommand {
   readonly mirror: Mirror;
   readonly bar: (what: string) => Bar;
+  /** With which the gateway itself calls its upstream. */
+  readonly upstreamKey: string | undefined;
 }
 
 interface Bar {
@@ -74,12 +77,13 @@ const commands: { readonly [name: string]: (session: Session) => Promise<unknown
     return report;
   },
 
-  async import({ mirror, isDryRun, bar }) {
+  async import({ mirror, isDryRun, bar, upstreamKey }) {
     if (isDryRun)
       throw new StartError('import has no dry run: what it takes is only added, and LiteLLM stays as it is');
     await startMirror(mirror);
     const { onProgress, end } = bar('Keys of LiteLLM');
-    const report = await mirror.importKeys({ onProgress });
+    const upstreamToken = upstreamKey && createHash('sha256').update(upstreamKey).digest('hex');
+    const report = await mirror.importKeys({ filter: ({ token }) => token !== upstreamToken, onProgress });
     end();
     await mirror.flush();
     return report;
@@ -110,7 +114,8 @@ export async function runLiteLLMCommand(asked: LiteLLMCommand, env: Environment,
   try {
     keys = createVirtualKeys({ store: opened.store, secretPrefix, logger });
     mirror = createMirror(keys, litellm);
-    const result = await run({ ...asked, mirror, bar: progressBar });
+    const upstreamKey = settings.upstream?.apiKey;
+    const result = await run({ ...asked, mirror, bar: progressBar, upstreamKey });
     terminal.write(`${JSON.stringify(result, null, 2)}\n`);
   } finally {
     await mirror?.stop();

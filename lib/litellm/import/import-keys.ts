@@ -61,6 +61,7 @@ const teamOfPages = 'litellm-dashboard';
  * is stored here. They are good here at once, and there as before; from then on what is changed here is changed there.
  * Taken are name, models, limits, budget, owner, team, end and whether the key is blocked, and what was spent, as one
  * event of usage. Not taken are metadata, which may hold credentials, guardrails, and the limits of users and teams.
+ * Leave the key out with which you call LiteLLM yourself: what goes through you would be counted on it as well.
  */
 export function createImportKeys(context: ImportContext): ImportKeys {
   return async (options = {}) => {

@@ -11,11 +11,15 @@ describe('express-llm-keys litellm', () => {
   let proxy: FakeLiteLLM;
   let redis: Awaited<ReturnType<typeof ownRedisServer>>;
   let env: { [variable: string]: string };
+  const upstreamKey = `sk-${randomBytes(12).toString('hex')}`;
 
   before(async () => {
     proxy = await fakeLiteLLM();
     redis = await ownRedisServer();
-    env = { REDIS_URL: redis.url, LITELLM_BASE_URL: proxy.baseUrl, LITELLM_MASTER_KEY: proxy.masterKey };
+    env = {
+      ...{ REDIS_URL: redis.url, LITELLM_BASE_URL: proxy.baseUrl, LITELLM_MASTER_KEY: proxy.masterKey },
+      ...{ UPSTREAM_BASE_URL: proxy.baseUrl, UPSTREAM_API_KEY: upstreamKey },
+    };
   });
   after(async () => {
     await proxy.close();
@@ -40,7 +44,8 @@ describe('express-llm-keys litellm', () => {
     return JSON.parse(printed);
   }
 
-  it('takes keys over, finds what differs, mends it, and counts', async () => {
+  it('takes keys over but the one of the gateway, finds what differs, mends it, and counts', async () => {
+    proxy.plant(upstreamKey, { key_alias: 'gateway', models: [] });
     const client = createLiteLLMClient({ baseUrl: proxy.baseUrl, masterKey: proxy.masterKey });
     const made = await client.keys.generate({
       key: `sk-${randomBytes(12).toString('hex')}`,
