@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import pg from 'pg';
 import { memoryStore } from '../../lib/stores/memory/memory-store.ts';
 import { begin } from '../../lib/stores/postgres/connection.ts';
+import { clockMsSql } from '../../lib/stores/postgres/now.ts';
 import { postgresStore } from '../../lib/stores/postgres/postgres-store.ts';
 import type { Hold, Store, StoreNotice } from '../../lib/stores/store.ts';
 import {
@@ -138,6 +139,26 @@ describe('the ledger of postgresStore', () => {
       verdicts.map(({ outcome }) => outcome),
       ['admitted', 'admitted', 'admitted'],
     );
+  });
+
+  it('reads the time when it has got its locks, which may take a while', async () => {
+    const { knex, schema } = tables;
+    const store = postgresStore({ knex, schema, notifications: 'poll', pollMs: 60_000 });
+    const session = { store, clock: { ...clock, now: Date.now }, notices: [] };
+    const caller = await createKnownCaller(session, keyWith(), limited('team:red'));
+    const locker = new pg.Client({ connectionString: (await postgresServer()).url });
+    await locker.connect();
+    for (const scopeId of [keyScope, 'team:red']) {
+      await locker.query('begin');
+      await locker.query(`select from "${schema}".scopes where id = $1 for no key update`, [scopeId]);
+      const waiting = caller.hold();
+      await untilLockIsWaitedFor(tables);
+      const { rows } = await locker.query<{ ms: string }>(`select ${clockMsSql} as ms`);
+      await locker.query('commit');
+      const { atMs } = await waiting;
+      assert.ok(atMs >= Number(rows[0]?.ms), `${atMs} is before ${rows[0]?.ms}`);
+    }
+    await locker.end();
   });
 
   it('answers a repeated admission as before, in whichever process, and whether or not it would fit again', async () => {

@@ -131,28 +131,37 @@ interface LockedRows extends LoadedRows {
 /** Begins a transaction. What no act needs is not asked for: each statement takes time of its own. */
 async function lockRows(client: Client, schema: string, needed: NeededRows): Promise<LockedRows> {
   const { scopeIds, holdIds, appliedIds } = needed;
-  const asked = {
-    scopes: `select id, state from ${schema}.scopes where ${isAmong(scopeIds)} order by id for no key update`,
-    holds: `select id, number, has_ended, until_ms, body from ${schema}.holds where ${isAmong(holdIds)} order by id for update`,
-    applied: `select id from ${schema}.applied_acts where ${isAmong(appliedIds)}`,
-    time: `select ${clockMsSql} as now_ms`,
-  };
+  // The time is read row by row, as each lock is got: what locks is no part of the select around it.
+  const lockScopes = `select id, state, ${clockMsSql} as now_ms from (
+select id, state from ${schema}.scopes where ${isAmong(scopeIds)} order by id for no key update) as locked`;
+  const lockHolds = `select id, number, has_ended, until_ms, body from ${schema}.holds where ${isAmong(holdIds)} order by id for update`;
+  const findApplied = `select id from ${schema}.applied_acts where ${isAmong(appliedIds)}`;
   const [scopes, ...others] = await send(client, [
     begin,
-    asked.scopes,
-    ...(holdIds.size > 0 ? [asked.holds] : []),
-    ...(appliedIds.size > 0 ? [asked.applied] : []),
-    asked.time,
+    lockScopes,
+    ...(holdIds.size > 0 ? [lockHolds] : []),
+    ...(appliedIds.size > 0 ? [findApplied] : []),
   ]);
   const holds = holdIds.size > 0 ? others.shift() : undefined;
-  const applied = appliedIds.size > 0 ? others.shift() : undefined;
-  const [time] = rowsOf<{ now_ms: string }>(others[0]);
+  const [applied] = others;
+  const locked = rowsOf<ScopeRow & TimeRow>(scopes);
   return {
-    scopes: rowsOf<ScopeRow>(scopes),
+    scopes: locked,
     holds: rowsOf<HoldRow>(holds),
     applied: new Set(rowsOf<{ id: string }>(applied).map(({ id }) => id)),
-    nowMs: Number(time?.now_ms),
+    nowMs: Number((locked.at(-1) ?? (await readTime(client))).now_ms),
   };
+}
+
+interface TimeRow {
+  readonly now_ms: string;
+}
+
+/** For acts of which no scope is known. */
+async function readTime(client: Client): Promise<TimeRow> {
+  const [time] = rowsOf<TimeRow>(await client.query(`select ${clockMsSql} as now_ms`));
+  if (time === undefined) throw new Error('The database told no time');
+  return time;
 }
 
 async function rollBack<T>(client: Client, answer: T): Promise<T> {
