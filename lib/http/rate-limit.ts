@@ -99,6 +99,17 @@ export function rateLimit(options: RateLimitOptions = {}): RequestHandler {
         budgetStatus,
         failWithError,
       });
+    const enter = (demand: HttpDemand, { hold, outputTokens, principal }: Granted) => {
+      const granted = withGrantedOutput(route, demand, outputTokens, jsonBody(req));
+      if (granted.body !== undefined) replaceBody(req, granted.body);
+      const call = createHeldCall(llm.service, hold, granted.estimate);
+      llm.call = call;
+      // The client left while the store was asked: nothing goes upstream.
+      if (res.closed) return call.cancel();
+      whenClosed(res, () => endUnmetered(llm, call, route, res));
+      if (asksForModels(route)) return answerModelList(req, res, llm, principal);
+      runInRequest(llm, next);
+    };
     const admit = (given: EstimateInput) => {
       const demand = demandOf({
         service: llm.service,
@@ -116,17 +127,6 @@ export function rateLimit(options: RateLimitOptions = {}): RequestHandler {
         if ('refusal' in admission) return refused(admission.refusal);
         enter(demand, admission.granted);
       });
-    };
-    const enter = (demand: HttpDemand, { hold, outputTokens, principal }: Granted) => {
-      const granted = withGrantedOutput(route, demand, outputTokens, jsonBody(req));
-      if (granted.body !== undefined) replaceBody(req, granted.body);
-      const call = createHeldCall(llm.service, hold, granted.estimate);
-      llm.call = call;
-      // The client left while the store was asked: nothing goes upstream.
-      if (res.closed) return call.cancel();
-      whenClosed(res, () => endUnmetered(llm, call, route, res));
-      if (asksForModels(route)) return answerModelList(req, res, llm, principal);
-      runInRequest(llm, next);
     };
     return whenAnswered(settings.estimate(req), admit);
   });
