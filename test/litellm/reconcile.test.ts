@@ -271,6 +271,22 @@ describe('Mirror.reconcile', function () {
   });
 });
 
+describe('Mirror.reconcile, without a name of the deployment', () => {
+  it('tells of twins that have no key, and leaves them', async () => {
+    const fake = await fakeLiteLLM();
+    const client = createLiteLLMClient({ baseUrl: fake.baseUrl, masterKey: fake.masterKey });
+    const keys = createVirtualKeys({ store: memoryStore(), logger: testLog() });
+    const mirror = mirrorToLiteLLM({ keys, client });
+    const metadata = { express_llm_keys: { key_id: 'lost', deployment_id: 'default' } };
+    fake.plant('sk-1234567890abcdef', { key_alias: 'stray', metadata });
+    assert.deepEqual(await mirror.reconcile(), { checked: 0, ...nothing, extra: ['stray'] });
+    assert.ok((await client.keys.find(tokenOf('sk-1234567890abcdef'))) !== undefined);
+    await mirror.stop();
+    await keys.close();
+    await fake.close();
+  });
+});
+
 describe('Mirror.reconcile: many keys', function () {
   this.timeout(120_000);
 

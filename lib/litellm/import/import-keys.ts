@@ -1,4 +1,4 @@
-import { InvalidRequestError, isLlmKeysError, OwnerKeyLimitError, QuotaLimitsExceededError } from '../../errors.ts';
+import { isLlmKeysError } from '../../errors.ts';
 import type { ImportKey } from '../../keys/key-import.ts';
 import type { SecretFormat } from '../../keys/secret.ts';
 import { refuseUnknownOptions } from '../../options.ts';
@@ -129,11 +129,7 @@ async function insert(context: ImportContext, theirs: ListedKey, alias: string):
     await adopt(context, { ...key, secretHash: token }, theirs);
     return { id: key.id };
   } catch (error) {
-    const isRefused =
-      error instanceof InvalidRequestError ||
-      error instanceof QuotaLimitsExceededError ||
-      error instanceof OwnerKeyLimitError;
-    if (!isRefused || !isLlmKeysError(error)) throw error;
+    if (!isLlmKeysError(error) || error.status >= 500) throw error;
     return { alias, reason: `is nothing that a key here may be: ${error.message}` };
   }
 }
