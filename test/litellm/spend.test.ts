@@ -172,7 +172,8 @@ describe('Mirror.pullSpend: what it asks', function () {
 
   it('reads the log of those keys that have spent something since, and of no other', async () => {
     const fake = await fakeLiteLLM();
-    const keys = createVirtualKeys({ store: memoryStore(), logger: testLog() });
+    const store = memoryStore();
+    const keys = createVirtualKeys({ store, logger: testLog() });
     const mirror = mirrorToLiteLLM({
       keys,
       client: createLiteLLMClient({ baseUrl: fake.baseUrl, masterKey: fake.masterKey }),
@@ -180,13 +181,13 @@ describe('Mirror.pullSpend: what it asks', function () {
     const made = [];
     for (let at = 0; at < 20; at += 1) made.push(await keys.create({ name: `Key ${at}`, models: ['gpt-4o'] }));
     const [{ key, secret } = assert.fail()] = made;
-    for (let at = 0; at < 150; at += 1) {
-      await fetch(`${fake.baseUrl}/v1/chat/completions`, {
+    const call = () =>
+      fetch(`${fake.baseUrl}/v1/chat/completions`, {
         method: 'POST',
         headers: { authorization: `Bearer ${secret}`, 'content-type': 'application/json' },
         body: JSON.stringify({ model: 'gpt-4o' }),
       });
-    }
+    for (let at = 0; at < 150; at += 1) await call();
     async function pagesOf(): Promise<number> {
       const before = fake.requests.length;
       await mirror.pullSpend({ settleMs: 0 });
@@ -196,6 +197,16 @@ describe('Mirror.pullSpend: what it asks', function () {
     assert.equal((await keys.usage({ keyId: key.id })).totals.requests, 150);
     await pagesOf();
     assert.equal(await pagesOf(), 0);
+    // Stores remember ids for a day: what one pull has counted, the next one must not even offer.
+    let offered = 0;
+    const record = store.record.bind(store);
+    store.record = (event, plan) => {
+      offered += 1;
+      return record(event, plan);
+    };
+    await call();
+    assert.equal(await pagesOf(), 2);
+    assert.equal(offered, 1);
     await mirror.stop();
     await keys.close();
     await fake.close();
