@@ -113,10 +113,11 @@ return { 'done', first, charged }
 -- ARGV[3] what is kept of the call beside its numbers: in the first line takes, in the next what no script reads
 -- ARGV[4] id of the hold
 -- ARGV[5] of all but a simple first call, as JSON: clamp; callId, replacesFirst; scopes: names of the scopes in KEYS
--- Result: the numbers of a call that was admitted at once, as below. Else outcome, jumps of the clock, then by outcome
+-- Result: the numbers of a call that was admitted at once, as below. Else outcome, jumps of the clock, then by outcome,
+-- with positions from 1
 --   admitted: numbers of the call: at, tokens, cost, output tokens (-1: no clamp), remaining of each limit (-1: none)
 --   repeated: the same, body
---   refused: position (-1: the request alone is too large), retry in ms (-1: never), remaining, whether leases are over
+--   refused: position (0: the request alone is too large), retry in ms (-1: never), remaining, whether leases are over
 --   stale: position of the scope, revision    unseeded: positions    stale_clock: now    missing: scopes to declare
 --   over: the lease of the hold is over       expired, id_conflict, hold_ended, too_old
 
@@ -744,7 +745,8 @@ local is_lost = is_settlement and not value and (is_open or not known[1] or know
 
 -- By position, as KEYS has the scopes: what the call took, and which of them the hold took a slot of.
 local fields_of, positions, slots, missing = {}, {}, {}, {}
-for name, fields in each_take(cjson.decode(ARGV[6])) do
+local takes = cjson.decode(ARGV[6])
+for name, fields in each_take(takes) do
   fields_of[#fields_of + 1] = fields
   positions[name] = #fields_of
 end
@@ -753,11 +755,13 @@ for _, name in ipairs(special and special.scopes or {}) do
   positions[name] = #fields_of
 end
 if closes_hold then
-  local of_first = call_field == 'c:' and ARGV[6] or first_takes(redis.call('HGET', KEYS[1], 'c:'))
-  for name, fields in each_take(cjson.decode(of_first)) do
-    if not has_slot(fields) then
-    elseif positions[name] then slots[#slots + 1] = positions[name]
-    else missing[#missing + 1] = name end
+  local is_first = call_field == 'c:'
+  local of_first = is_first and takes or cjson.decode(first_takes(redis.call('HGET', KEYS[1], 'c:')))
+  for name, fields in each_take(of_first) do
+    if has_slot(fields) then
+      local list = positions[name] and slots or missing
+      list[#list + 1] = positions[name] or name
+    end
   end
 end
 if #missing > 0 or (is_lost or state == 'a') and not special then return { 'missing', jumps, missing } end

@@ -7,10 +7,11 @@
 -- ARGV[3] what is kept of the call beside its numbers: in the first line takes, in the next what no script reads
 -- ARGV[4] id of the hold
 -- ARGV[5] of all but a simple first call, as JSON: clamp; callId, replacesFirst; scopes: names of the scopes in KEYS
--- Result: the numbers of a call that was admitted at once, as below. Else outcome, jumps of the clock, then by outcome
+-- Result: the numbers of a call that was admitted at once, as below. Else outcome, jumps of the clock, then by outcome,
+-- with positions from 1
 --   admitted: numbers of the call: at, tokens, cost, output tokens (-1: no clamp), remaining of each limit (-1: none)
 --   repeated: the same, body
---   refused: position (-1: the request alone is too large), retry in ms (-1: never), remaining, whether leases are over
+--   refused: position (0: the request alone is too large), retry in ms (-1: never), remaining, whether leases are over
 --   stale: position of the scope, revision    unseeded: positions    stale_clock: now    missing: scopes to declare
 --   over: the lease of the hold is over       expired, id_conflict, hold_ended, too_old
 

@@ -28,7 +28,8 @@ local is_lost = is_settlement and not value and (is_open or not known[1] or know
 
 -- By position, as KEYS has the scopes: what the call took, and which of them the hold took a slot of.
 local fields_of, positions, slots, missing = {}, {}, {}, {}
-for name, fields in each_take(cjson.decode(ARGV[6])) do
+local takes = cjson.decode(ARGV[6])
+for name, fields in each_take(takes) do
   fields_of[#fields_of + 1] = fields
   positions[name] = #fields_of
 end
@@ -37,11 +38,13 @@ for _, name in ipairs(special and special.scopes or {}) do
   positions[name] = #fields_of
 end
 if closes_hold then
-  local of_first = call_field == 'c:' and ARGV[6] or first_takes(redis.call('HGET', KEYS[1], 'c:'))
-  for name, fields in each_take(cjson.decode(of_first)) do
-    if not has_slot(fields) then
-    elseif positions[name] then slots[#slots + 1] = positions[name]
-    else missing[#missing + 1] = name end
+  local is_first = call_field == 'c:'
+  local of_first = is_first and takes or cjson.decode(first_takes(redis.call('HGET', KEYS[1], 'c:')))
+  for name, fields in each_take(of_first) do
+    if has_slot(fields) then
+      local list = positions[name] and slots or missing
+      list[#list + 1] = positions[name] or name
+    end
   end
 end
 if #missing > 0 or (is_lost or state == 'a') and not special then return { 'missing', jumps, missing } end
