@@ -3,7 +3,7 @@ import { type Claim, type Decision, decide, take } from '../limits/decide.ts';
 import type { AdmissionPlan, Take } from '../limits/limit.ts';
 import type { AdmitRequest, AdmitVerdict, ExtendRequest, Hold } from '../stores/store.ts';
 import { type Counting, uncounted } from './counting.ts';
-import type { Call, Holds } from './holds.ts';
+import { type Call, findCall, type Holds } from './holds.ts';
 import type { Nonces } from './places.ts';
 
 /** An admission that was minted longer ago could be a repetition of one whose end is forgotten. */
@@ -102,17 +102,15 @@ export function createAdmitting({ counting, holds, nonces }: AdmittingOptions): 
     admit(request, nowMs) {
       const { holdId, leaseMs } = request;
       const known = holds.find(holdId);
-      if (known !== undefined) return repeated(known.calls.get(''), request);
+      if (known !== undefined) return repeated(findCall(known.calls, ''), request);
       if (holds.findEnded(holdId) !== undefined) return { outcome: 'hold_ended' };
       const { verdict, call } = place(request, { holdId, callId: '', leaseMs, slots: 1, replaces: undefined }, nowMs);
       if (call === undefined) return verdict;
-      // Set, since a list to make it of would have to be walked along.
-      const calls = new Map<string, Call>().set('', call);
       holds.open(
         {
           holdId,
           takes: call.hold.takes,
-          calls,
+          calls: [call],
           leaseMs,
           leaseEndsAtMs: 0,
           earlier: undefined,
@@ -127,13 +125,13 @@ export function createAdmitting({ counting, holds, nonces }: AdmittingOptions): 
       const { callId } = request;
       const hold = holds.find(request.hold.holdId);
       if (hold === undefined) return { outcome: 'hold_ended' };
-      const known = hold.calls.get(callId);
+      const known = findCall(hold.calls, callId);
       if (known !== undefined) return repeated(known, request);
-      const first = hold.calls.get('');
+      const first = findCall(hold.calls, '');
       const replaces = request.replacesFirst && first?.state === 'open' ? first : undefined;
       const { holdId, leaseMs } = hold;
       const { verdict, call } = place(request, { holdId, callId, leaseMs, slots: 0, replaces }, nowMs);
-      if (call !== undefined) hold.calls.set(callId, call);
+      if (call !== undefined) hold.calls.push(call);
       return verdict;
     },
   };

@@ -1,6 +1,6 @@
 import type { Hold, SettleRequest, SettleResult, StoreNotice } from '../stores/store.ts';
 import { type Counting, charge, uncounted } from './counting.ts';
-import type { Call, Holds, OpenHold } from './holds.ts';
+import { type Call, findCall, type Holds, type OpenHold } from './holds.ts';
 import type { UsageLines } from './places.ts';
 import { abandonedEvent, settledEvent } from './usage-lines.ts';
 
@@ -24,7 +24,7 @@ export function createEnding({ counting, holds, usage, notify }: EndingOptions):
 
   function closeCall(hold: OpenHold, call: Call, nowMs: number): void {
     call.state = 'ended';
-    for (const other of hold.calls.values()) if (other.state === 'open' || other.state === 'replaced') return;
+    for (const other of hold.calls) if (other.state === 'open' || other.state === 'replaced') return;
     endHold(hold, nowMs);
   }
 
@@ -38,7 +38,7 @@ export function createEnding({ counting, holds, usage, notify }: EndingOptions):
   }
 
   function abandon(hold: OpenHold, nowMs: number): void {
-    for (const call of hold.calls.values()) {
+    for (const call of hold.calls) {
       if (call.state === 'replaced') call.state = 'ended';
       if (call.state !== 'open') continue;
       call.state = 'abandoned';
@@ -79,7 +79,7 @@ export function createEnding({ counting, holds, usage, notify }: EndingOptions):
     settle(request, nowMs) {
       const { holdId, callId } = request.hold;
       const open = holds.find(holdId);
-      const call = open?.calls.get(callId);
+      const call = open && findCall(open.calls, callId);
       if (open !== undefined && call !== undefined) {
         if (call.state !== 'open') {
           // Whoever ends it by a settlement gives its slot back, too.
@@ -94,14 +94,14 @@ export function createEnding({ counting, holds, usage, notify }: EndingOptions):
         return { state: 'settled', event: call.event, charged };
       }
       const ended = holds.findEnded(holdId);
-      if (ended instanceof Map) {
-        const abandoned = ended.get(callId);
+      if (Array.isArray(ended)) {
+        const abandoned = findCall(ended, callId);
         if (abandoned?.state !== 'abandoned') return already;
         return settleLate(abandoned, request, nowMs);
       }
       if (ended === 'ended') return already;
       if (open !== undefined) {
-        open.calls.set(callId, endedBefore(request.hold));
+        open.calls.push(endedBefore(request.hold));
         return settleLost(request, nowMs);
       }
       const charged = ended instanceof Set ? ended : new Set<string>();
@@ -115,16 +115,16 @@ export function createEnding({ counting, holds, usage, notify }: EndingOptions):
       const open = holds.find(hold.holdId);
       if (open === undefined) {
         const ended = holds.findEnded(hold.holdId);
-        const abandoned = ended instanceof Map ? ended.get(hold.callId) : undefined;
+        const abandoned = Array.isArray(ended) ? findCall(ended, hold.callId) : undefined;
         if (abandoned?.state === 'abandoned') return cancelLate(abandoned, nowMs);
         if (ended !== undefined) return { state: 'already' };
         // It may overtake the admission that it cancels.
         holds.rememberEnded(hold.holdId, 'ended', nowMs);
         return { state: 'cancelled' };
       }
-      const call = open.calls.get(hold.callId);
+      const call = findCall(open.calls, hold.callId);
       if (call === undefined) {
-        open.calls.set(hold.callId, endedBefore(hold));
+        open.calls.push(endedBefore(hold));
         return { state: 'cancelled' };
       }
       if (call.state === 'ended') return { state: 'already' };

@@ -21,7 +21,8 @@ export interface OpenHold {
   readonly holdId: string;
   /** Among them the slots, which are given back with the last call. */
   readonly takes: readonly Take[];
-  readonly calls: Map<string, Call>;
+  /** Nearly always one, in the order in which they came. */
+  readonly calls: Call[];
   readonly leaseMs: number;
   leaseEndsAtMs: number;
   /** Neighbours by the end of the lease, where holds are kept in a queue. */
@@ -34,7 +35,7 @@ export type EndedHold =
   /** Every call of it was settled or cancelled. */
   | 'ended'
   /** Its lease ended it: calls that were open then may still be settled. */
-  | ReadonlyMap<string, Call>
+  | Call[]
   /** The ledger did not know it; these calls of it have been charged. */
   | Set<string>;
 
@@ -52,7 +53,11 @@ export interface Holds {
 }
 
 /** A paused process may settle long after its lease: holds with abandoned calls are remembered for longer. */
-export function wasAbandoned(calls: ReadonlyMap<string, Call>): boolean {
-  for (const { state } of calls.values()) if (state === 'abandoned') return true;
-  return false;
+export function wasAbandoned(calls: readonly Call[]): boolean {
+  return calls.some(({ state }) => state === 'abandoned');
+}
+
+export function findCall(calls: readonly Call[], callId: string): Call | undefined {
+  for (const call of calls) if (call.hold.callId === callId) return call;
+  return undefined;
 }

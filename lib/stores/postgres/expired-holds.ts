@@ -73,7 +73,7 @@ export function createExpiredHolds(
 
 function scopesIn(holdId: string, body: string): readonly ScopeId[] {
   try {
-    return [...readCalls(holdId, body).values()].flatMap(({ hold }) => hold.takes.map(({ scopeId }) => scopeId));
+    return readCalls(holdId, body).flatMap(({ hold }) => hold.takes.map(({ scopeId }) => scopeId));
   } catch {
     // Nobody knows what it held. The act finds so, too, and tells.
     return [];

@@ -11,10 +11,10 @@ const states: readonly Call['state'][] = ['open', 'replaced', 'ended', 'abandone
  * The calls of a hold as they are stored, open or abandoned: `[format, takes, calls]`. All that were judged by one plan
  * share its takes, and name them by position.
  */
-export function writeCalls(calls: ReadonlyMap<string, Call>): string {
+export function writeCalls(calls: readonly Call[]): string {
   const takes: (readonly Take[])[] = [];
   const stored: unknown[] = [];
-  for (const call of calls.values()) {
+  for (const call of calls) {
     let position = takes.indexOf(call.hold.takes);
     if (position === -1) position = takes.push(call.hold.takes) - 1;
     stored.push(storedCall(call, position));
@@ -65,18 +65,13 @@ function writeTakes(takes: readonly Take[]): string {
 }
 
 /** @throws TypeError for what {@link writeCalls} would not have written */
-export function readCalls(holdId: string, body: string): Map<string, Call> {
+export function readCalls(holdId: string, body: string): Call[] {
   const stored: unknown = JSON.parse(body);
   check(isList(stored) && stored.length === 3 && stored[0] === format);
   const [, lists, calls] = stored;
   check(isList(lists) && isList(calls) && calls.length > 0);
   const takes = lists.map(readTakes);
-  return new Map(
-    calls.map((entry) => {
-      const call = readCall(holdId, takes, entry);
-      return [call.hold.callId, call];
-    }),
-  );
+  return calls.map((entry) => readCall(holdId, takes, entry));
 }
 
 function readCall(holdId: string, lists: readonly (readonly Take[])[], stored: unknown): Call {
@@ -160,7 +155,7 @@ export function readEnded(holdId: string, body: string | null): EndedHold {
 
 export function readOpen(holdId: string, leaseEndsAtMs: number, body: string): OpenHold {
   const calls = readCalls(holdId, body);
-  const [first] = calls.values();
+  const [first] = calls;
   check(first !== undefined);
   const { takes, leaseMs } = first.hold;
   return { holdId, takes, calls, leaseMs, leaseEndsAtMs, earlier: undefined, later: undefined };

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { type EndedHold, type Holds, type OpenHold, wasAbandoned } from '../../ledger/holds.ts';
+import { type Call, type EndedHold, type Holds, type OpenHold, wasAbandoned } from '../../ledger/holds.ts';
 import type { Nonces, Scopes, UsageLines } from '../../ledger/places.ts';
 import { createCounters, type ScopeCounters } from '../../limits/counters.ts';
 import type { ScopeId } from '../../limits/limit.ts';
@@ -155,7 +155,7 @@ export function createWorkingSet(
 
     *scopesOfHolds() {
       for (const { calls } of open.values()) yield* scopesOf(calls);
-      for (const { ended: value } of ended.values()) if (value instanceof Map) yield* scopesOf(value);
+      for (const { ended: value } of ended.values()) if (Array.isArray(value)) yield* scopesOf(value);
     },
 
     changes() {
@@ -191,8 +191,8 @@ function denied(scopeId: ScopeId): ScopeCounters {
   return counters;
 }
 
-function* scopesOf(calls: ReadonlyMap<string, { readonly hold: { readonly takes: readonly { scopeId: ScopeId }[] } }>) {
-  for (const { hold } of calls.values()) for (const { scopeId } of hold.takes) yield scopeId;
+function* scopesOf(calls: readonly Call[]) {
+  for (const { hold } of calls) for (const { scopeId } of hold.takes) yield scopeId;
 }
 
 function isChanged(row: WrittenHold, from: HoldRow | undefined): boolean {

@@ -1,14 +1,13 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
-import type { Call, EndedHold, OpenHold } from '../../../../lib/ledger/holds.ts';
+import type { EndedHold, OpenHold } from '../../../../lib/ledger/holds.ts';
 import { createHolds } from '../../../../lib/stores/memory/holds.ts';
 import { IdBits, IdTable } from '../../../../lib/stores/memory/id-table.ts';
 
 const hourMs = 3_600_000;
-const noCalls = new Map<string, Call>();
 
-function openHold(holdId: string, calls = noCalls): OpenHold {
-  return { holdId, takes: [], calls, leaseMs: 1000, leaseEndsAtMs: 0, earlier: undefined, later: undefined };
+function openHold(holdId: string): OpenHold {
+  return { holdId, takes: [], calls: [], leaseMs: 1000, leaseEndsAtMs: 0, earlier: undefined, later: undefined };
 }
 
 describe('IdTable', () => {
