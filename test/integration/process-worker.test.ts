@@ -30,5 +30,5 @@ describe('startProcessWorker', () => {
       async () => pids.filter(isRunning).length,
       (count) => count === 0,
     );
-  }).timeout(60_000);
+  }).timeout(180_000);
 });

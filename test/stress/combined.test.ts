@@ -5,12 +5,12 @@ import { endedKeyCases } from './cases/ended-keys.ts';
 import { limitCases } from './cases/limits.ts';
 import { pausedWorkerCases } from './cases/paused-worker.ts';
 import { randomLifeCases } from './cases/random-life/random-life.ts';
-import { stopAfterAll } from './stop-after-all.ts';
+import { startAndStop } from './fleet-hooks.ts';
 
 describe('combineStores over Postgres and Redis in four processes', function () {
   this.timeout(60_000);
   const fleet = processFleet(combinedPlace);
-  stopAfterAll(fleet);
+  startAndStop(fleet);
   limitCases(fleet);
   endedKeyCases(fleet);
   randomLifeCases(fleet);

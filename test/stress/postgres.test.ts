@@ -6,12 +6,12 @@ import { limitCases } from './cases/limits.ts';
 import { pausedTransactionCases } from './cases/paused-transaction.ts';
 import { pausedWorkerCases } from './cases/paused-worker.ts';
 import { randomLifeCases } from './cases/random-life/random-life.ts';
-import { stopAfterAll } from './stop-after-all.ts';
+import { startAndStop } from './fleet-hooks.ts';
 
 describe('postgresStore in four processes', function () {
   this.timeout(60_000);
   const fleet = processFleet(postgresPlace);
-  stopAfterAll(fleet);
+  startAndStop(fleet);
   limitCases(fleet);
   endedKeyCases(fleet);
   randomLifeCases(fleet);

@@ -5,12 +5,12 @@ import { endedKeyCases } from './cases/ended-keys.ts';
 import { limitCases } from './cases/limits.ts';
 import { pausedWorkerCases } from './cases/paused-worker.ts';
 import { randomLifeCases } from './cases/random-life/random-life.ts';
-import { stopAfterAll } from './stop-after-all.ts';
+import { startAndStop } from './fleet-hooks.ts';
 
 describe('redisStore on a Cluster in four processes', function () {
   this.timeout(60_000);
   const fleet = processFleet(clusterPlace);
-  stopAfterAll(fleet);
+  startAndStop(fleet);
   // Where the parts of an admission are in several slots, a call may be refused for a moment that would fit.
   limitCases(fleet, { refusesTransiently: true });
   endedKeyCases(fleet);

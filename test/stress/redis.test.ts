@@ -6,12 +6,12 @@ import { keysWithoutTtlCases } from './cases/keys-without-ttl.ts';
 import { limitCases } from './cases/limits.ts';
 import { pausedWorkerCases } from './cases/paused-worker.ts';
 import { randomLifeCases } from './cases/random-life/random-life.ts';
-import { stopAfterAll } from './stop-after-all.ts';
+import { startAndStop } from './fleet-hooks.ts';
 
 describe('redisStore in four processes', function () {
   this.timeout(60_000);
   const fleet = processFleet(redisPlace);
-  stopAfterAll(fleet);
+  startAndStop(fleet);
   limitCases(fleet);
   endedKeyCases(fleet);
   randomLifeCases(fleet);

@@ -11,6 +11,8 @@ export type FleetSettings = StationSettings | ((at: number) => StationSettings);
 
 /** Four workers on one store. */
 export interface Fleet<W extends Worker = Worker> {
+  /** Starts what takes its time: servers and processes. */
+  start(): Promise<void>;
   /** Has all four open a store at once where there is none yet, each with a service of its own. */
   openEmptyStore(settings?: FleetSettings): Promise<Crew<W>>;
   /** Adds one to the store that was opened last. */
@@ -42,15 +44,22 @@ export function processFleet(findPlace: () => Promise<StorePlace>): ProcessFleet
     return opened;
   }
 
+  async function start(): Promise<StorePlace> {
+    const living = workers.filter(({ isAlive }) => isAlive);
+    const missing = Array.from({ length: Math.max(0, 4 - living.length) }, startProcessWorker);
+    const [found, ...started] = await Promise.all([place ?? findPlace(), ...missing]);
+    place = found;
+    workers = [...living, ...started];
+    return found;
+  }
+
   return {
     address,
+    async start() {
+      await start();
+    },
     async openEmptyStore(settings = {}) {
-      const living = workers.filter(({ isAlive }) => isAlive);
-      const missing = Array.from({ length: Math.max(0, 4 - living.length) }, startProcessWorker);
-      const [found, ...started] = await Promise.all([place ?? findPlace(), ...missing]);
-      place = found;
-      workers = [...living, ...started];
-      const empty = found.newAddress();
+      const empty = (await start()).newAddress();
       opened = empty;
       // Those that had a store before leave it first, so that none begins later than the others.
       await Promise.all(workers.map((worker) => worker.close()));
@@ -81,6 +90,7 @@ export function memoryFleet(): Fleet {
   }
 
   return {
+    start: async () => undefined,
     async openEmptyStore(settings = {}) {
       await leave();
       store = memoryStore();

@@ -31,7 +31,7 @@ export function randomLifeCases(fleet: Fleet): void {
     let keys: readonly VirtualKey[];
 
     before(async function () {
-      this.timeout(durationMs + 60_000);
+      this.timeout(durationMs + 120_000);
       workers = await fleet.openEmptyStore();
       const made = await createKeys(workers[0]);
       reports = await atOnce(workers, (worker, beginAtMs, at) => {
