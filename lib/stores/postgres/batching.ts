@@ -5,7 +5,7 @@ import type { RunBatch } from './batch.ts';
 import { codeOf, collisions } from './connection.ts';
 
 const maxBatch = 64;
-/** As many as may be on their way at once. */
+/** On their way at once. */
 const maxBatches = 2;
 /** Fewer acts than this are not divided among batches: each costs a commit. */
 const minBatch = 8;
@@ -58,6 +58,10 @@ export function createSubmit(run: RunBatch): Submit {
     void pump();
   }
 
+  function isBusy({ scopeIds }: Act<unknown>): boolean {
+    return scopeIds.some((scopeId) => busy.has(scopeId));
+  }
+
   /** Takes its share of what waits, and further acts of the same scopes. */
   function nextBatch(share: number): readonly Job[] {
     const jobs: Job[] = [];
@@ -65,10 +69,13 @@ export function createSubmit(run: RunBatch): Submit {
     const own = new Set<ScopeId>();
     // Whoever waits for a scope is not overtaken there.
     const reserved = new Set<ScopeId>();
-    for (const job of waiting) {
+    for (const [index, job] of waiting.entries()) {
+      if (jobs.length === maxBatch) {
+        left.push(...waiting.slice(index));
+        break;
+      }
       const { scopeIds } = job.act;
-      const isBlocked =
-        jobs.length === maxBatch || scopeIds.some((scopeId) => busy.has(scopeId) || reserved.has(scopeId));
+      const isBlocked = isBusy(job.act) || scopeIds.some((scopeId) => reserved.has(scopeId));
       if (isBlocked) for (const scopeId of scopeIds) reserved.add(scopeId);
       if (isBlocked || (jobs.length >= Math.max(share, minBatch) && !scopeIds.some((scopeId) => own.has(scopeId)))) {
         left.push(job);
@@ -124,7 +131,8 @@ export function createSubmit(run: RunBatch): Submit {
     new Promise<T>((resolve, reject) => {
       // The queue holds acts of every kind; each gets the answer that its own `run` gave.
       waiting.push({ act, resolve, reject } as Job);
-      if (running < maxBatches) wake();
+      // Where its scopes are busy the end of their batch wakes it: looking through all that waits would be for nothing.
+      if (running < maxBatches && !isBusy(act)) wake();
     });
 }
 
