@@ -9,7 +9,9 @@ import {
   mirrorToLiteLLM,
   type Progress,
 } from '../../lib/litellm/index.ts';
+import { fakeLiteLLM } from '../support/litellm/fake-litellm.ts';
 import { type LiteLLMProxy, litellmProxy } from '../support/litellm/litellm-proxy.ts';
+import { plantKeys } from '../support/litellm/planted-keys.ts';
 import { testLog } from '../support/service.ts';
 
 const tokenOf = (secret: string) => createHash('sha256').update(secret).digest('hex');
@@ -266,5 +268,40 @@ describe('Mirror.reconcile', function () {
     for (const [options, message] of cases) {
       await assert.rejects(one.mirror.reconcile(options as never), { name: 'TypeError', message });
     }
+  });
+});
+
+describe('Mirror.reconcile: many keys', function () {
+  this.timeout(120_000);
+
+  it('finds of 2,000 keys the 50 that were changed by hand, and mends or orphans them', async () => {
+    const fake = await fakeLiteLLM();
+    const client = createLiteLLMClient({ baseUrl: fake.baseUrl, masterKey: fake.masterKey });
+    const store = memoryStore();
+    const keys = createVirtualKeys({ store, logger: testLog() });
+    const many = { name: 'One of many', models: ['gpt-4o'], rpmLimit: 10, maxBudget: 3 };
+    const made = await plantKeys({ keys, store, fake, deploymentId: 'many' }, many, 2000);
+    const mirror = mirrorToLiteLLM({ keys, client, deploymentId: 'many' });
+    const drifted = made.filter((_, at) => at % 40 === 7);
+    const [removed, changed] = [drifted.slice(0, 10), drifted.slice(10)];
+    await client.keys.delete(removed.map(({ token }) => token));
+    for (const { token } of changed) await client.keys.update(token, { rpm_limit: 1000, models: [] });
+    const before = fake.requests.length;
+    const report = await mirror.reconcile({ dryRun: true });
+    // 20 pages, 50 keys by themselves, and what the proxy is.
+    assert.ok(fake.requests.length - before < 20 + 50 + 10, String(fake.requests.length - before));
+    const ids = (of: readonly { readonly id: string }[]) => new Set(of.map(({ id }) => id));
+    assert.equal(drifted.length, 50);
+    assert.deepEqual(new Set(report.missing), ids(removed));
+    assert.deepEqual(new Set(report.different.map(({ keyId }) => keyId)), ids(changed));
+    assert.equal(report.different.length, 2 * changed.length);
+    assert.deepEqual([report.checked, report.extra, report.mended], [2000, [], []]);
+    assert.deepEqual(new Set((await mirror.reconcile()).mended), ids(changed));
+    const { synced, orphaned, pending, error } = await mirror.status();
+    assert.deepEqual({ synced, orphaned, pending, error }, { synced: 1990, orphaned: 10, pending: 0, error: 0 });
+    assert.deepEqual((await mirror.reconcile()).different, []);
+    await mirror.stop();
+    await keys.close();
+    await fake.close();
   });
 });

@@ -47,6 +47,8 @@ export interface FakeLiteLLM extends LiteLLMProxy {
   readonly requests: string[];
   /** Those of them that change keys, and reached the act. */
   readonly writes: FakeWrite[];
+  /** Has a key as if it had been asked to make it. */
+  plant(secret: string, settings: { readonly [name: string]: unknown }): void;
   /** From now on connections are cut, before anything is done; `false`: not any more. */
   goDown(isDown?: boolean): void;
   /** Of the path's next requests, one each. */
@@ -220,19 +222,24 @@ export async function fakeLiteLLM({
     else if (duration !== undefined) row.expires = new Date(Date.now() + seconds(duration) * 1000).toISOString();
   }
 
+  /** A secret that was there keeps its row. */
+  function plant(secret: string, body: { readonly [name: string]: unknown }): void {
+    const token = sha256(secret);
+    if (rowOf(token) !== undefined) return;
+    const row: Row = { token, status: 'live', key_alias: null, blocked: null, metadata: {}, expires: null };
+    const key_name = `sk-...${secret.slice(-4)}`;
+    Object.assign(row, { key_name, spend: 0, models: [], created_at: new Date().toISOString() });
+    for (const name of limits) row[name] = null;
+    apply(row, { ...body, models: body.models ?? [] });
+    rows.set(token, row);
+  }
+
   app.post('/key/generate', (req, res) => {
     const refused = refusal(req.body);
     if (refused !== undefined) return envelope(res, ...refused);
     const secret = String(req.body.key ?? `sk-${randomBytes(16).toString('hex')}`);
     const token = sha256(secret);
-    if (rowOf(token) === undefined) {
-      const row: Row = { token, status: 'live', key_alias: null, blocked: null, metadata: {}, expires: null };
-      const key_name = `sk-...${secret.slice(-4)}`;
-      Object.assign(row, { key_name, spend: 0, models: [], created_at: new Date().toISOString() });
-      for (const name of limits) row[name] = null;
-      apply(row, { ...req.body, models: req.body.models ?? [] });
-      rows.set(token, row);
-    }
+    plant(secret, req.body);
     // A secret that was there keeps its row, and the answer shows what was sent.
     res.json({ ...req.body, key: secret, token, token_id: token, key_name: `sk-...${secret.slice(-4)}` });
   });
@@ -344,6 +351,7 @@ export async function fakeLiteLLM({
     generation,
     requests,
     writes,
+    plant,
     goDown(next = true) {
       isDown = next;
     },
