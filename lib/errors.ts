@@ -198,6 +198,8 @@ export class FencePendingError extends LlmKeysError {
 
 /** What LiteLLM answered to a call that it did not carry out, as far as it answered. */
 export interface LiteLLMAnswer {
+  /** Whether it may have got the call. */
+  readonly wasSent: boolean;
   /** HTTP status; `null`: there was no answer. */
   readonly status: number | null;
   /** LiteLLM's own word, such as `budget_exceeded` or `not_found_error`. */
@@ -218,7 +220,7 @@ export class LiteLLMError extends LlmKeysError {
   constructor(
     code: 'litellm_unavailable' | 'litellm_refused' | 'litellm_unexpected',
     message: string,
-    answer: LiteLLMAnswer = { status: null, type: null, param: null, retryAfterMs: null },
+    answer: LiteLLMAnswer = { wasSent: false, status: null, type: null, param: null, retryAfterMs: null },
     options?: ErrorOptions,
   ) {
     super(code, code === 'litellm_unavailable' ? 503 : 502, message, options);

@@ -40,7 +40,7 @@ describe('mirrorToLiteLLM, when something fails', () => {
     const [proxy, log] = [await fakeLiteLLM(fake), testLog()];
     const store = faultyStore<Store>(memoryStore());
     const keys = createVirtualKeys({ store: store.store, logger: log, storeTimeoutMs: 100 });
-    const client = createLiteLLMClient({ baseUrl: proxy.baseUrl, masterKey: proxy.masterKey, timeoutMs: 200 });
+    const client = createLiteLLMClient({ baseUrl: proxy.baseUrl, masterKey: proxy.masterKey, timeoutMs: 1000 });
     const mirror = mirrorToLiteLLM({ keys, client, deploymentId: 'test', leaseMs, ...options });
     closing.push(mirror.stop, () => keys.close(), proxy.close);
     const twins = async () => (await client.keys.list()).keys.map(({ token }) => token ?? '');

@@ -42,8 +42,11 @@ export interface LiteLLMClient {
   /** For one attempt. */
   readonly timeoutMs: number;
   readonly keys: LiteLLMKeys;
-  /** The same keys, for which nothing is sent from a moment of `performance.now()` on, not even a further attempt. */
-  keysUntil(sendUntilMs: number): LiteLLMKeys;
+  /**
+   * The same keys, for which nothing is sent from a moment of `performance.now()` on, not even a further attempt.
+   * `onSent` is told when a key was made, or may be made even later, whatever is found until then.
+   */
+  keysUntil(sendUntilMs: number, onSent?: () => void): LiteLLMKeys;
   readonly teams: {
     find(teamId: string): Promise<LiteLLMTeam | undefined>;
     /** One that is there already stays as it is. */
@@ -109,7 +112,18 @@ export function createLiteLLMClient(options: LiteLLMClientOptions): LiteLLMClien
   return {
     timeoutMs,
     keys: createKeys(send),
-    keysUntil: (sendUntilMs) => createKeys((request) => send({ ...request, sendUntilMs })),
+    keysUntil: (sendUntilMs, onSent) =>
+      createKeys(async (request) => {
+        let mayBeDone = !request.isRepeatable;
+        try {
+          return await send({ ...request, sendUntilMs });
+        } catch (error) {
+          mayBeDone &&= error instanceof LiteLLMError && error.code === 'litellm_unavailable' && error.answer.wasSent;
+          throw error;
+        } finally {
+          if (mayBeDone) onSent?.();
+        }
+      }),
     teams,
     users,
     models: async () => (await read('/model/info', replies.models)).data,

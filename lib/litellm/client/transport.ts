@@ -82,7 +82,7 @@ export function createTransport({ baseUrl, masterKey, timeoutMs }: TransportOpti
     const { status, data, headers } = response;
     if (status >= 200 && status < 300) return { status, body: data, version: versionOf(headers['x-litellm-version']) };
     const { message, type, param } = readErrorBody(data);
-    const answer = { status, type, param, retryAfterMs: readRetryAfter(headers['retry-after']) };
+    const answer = { wasSent: true, status, type, param, retryAfterMs: readRetryAfter(headers['retry-after']) };
     if (status >= 300 && status < 400) {
       throw new LiteLLMError(
         'litellm_unexpected',
@@ -126,7 +126,8 @@ function unanswered(error: unknown, timeoutMs: number): LiteLLMError {
   const code = isAxiosError(error) ? error.code : undefined;
   const isLate = code === 'ECONNABORTED' || code === 'ETIMEDOUT' || code === 'ERR_CANCELED';
   const reason = isLate ? `within ${timeoutMs} ms` : `(${code ?? 'unknown error'})`;
-  return new LiteLLMError('litellm_unavailable', `LiteLLM did not answer ${reason}`);
+  const answer = { wasSent: code !== 'ECONNREFUSED', status: null, type: null, param: null, retryAfterMs: null };
+  return new LiteLLMError('litellm_unavailable', `LiteLLM did not answer ${reason}`, answer);
 }
 
 type Pauses = IBackoffFactory<IRetryBackoffContext<unknown>>;

@@ -3,6 +3,7 @@ import { AliasTakenError, InvalidRequestError, LiteLLMError, type Problem } from
 import type { KeyChange, KeyHook } from '../../keys/hooks.ts';
 import type { SecretFormat } from '../../keys/secret.ts';
 import type { LiteLLMClient } from '../client/client.ts';
+import type { LiteLLMKeys } from '../client/keys.ts';
 import { expiresAtMostMs, maxParallelAtMost, type TwinOptions, wantedTwin } from '../twin/wanted-twin.ts';
 import type { SecretVault } from '../vault.ts';
 import { isAliasTaken, otherAlias } from './fresh-alias.ts';
@@ -49,9 +50,7 @@ export function createPreparation(options: PrepareOptions): KeyHook {
   }
 
   /** The key's other twins are there for a while: one of them may have to be called otherwise. */
-  async function makeTwin(change: KeyChange, secret: string, entry: TwinEntry, sendUntilMs: number) {
-    const { key } = change;
-    const keys = client.keysUntil(sendUntilMs);
+  async function makeTwin(keys: LiteLLMKeys, { key }: KeyChange, secret: string, entry: TwinEntry) {
     const wanted = wantedTwin({ key, status: key.status, endsAtMs: null }, await twinOptions());
     const others = (await rows.find(key.id))?.entries.filter(({ token }) => token !== entry.token) ?? [];
     let spend = 0;
@@ -72,16 +71,18 @@ export function createPreparation(options: PrepareOptions): KeyHook {
     // Whoever looks at the key finds the entry, also when nothing more is heard of this process.
     await store.enqueueOutbox([key.id], leaseMs);
     await rows.change(key.id, (twin) => withPrepared(twin, entry));
+    let wasSent = false;
+    const keys = client.keysUntil(sendUntilMs, () => {
+      wasSent = true;
+    });
     try {
-      const written = await makeTwin(change, secret, entry, sendUntilMs);
+      const written = await makeTwin(keys, change, secret, entry);
       await rows.change(key.id, (twin) => withMade(twin, entry, written));
     } catch (error) {
-      // What was sent may still be carried out: without a vault the key is looked at when that is over.
-      if (error instanceof LiteLLMError && error.code === 'litellm_unavailable') {
-        if (vault !== undefined) return;
-        throw error;
-      }
-      await clearUp(key.id, entry).catch(() => undefined);
+      const isDown = error instanceof LiteLLMError && error.code === 'litellm_unavailable';
+      if (isDown && vault !== undefined) return;
+      const giveUp = wasSent ? lookLater : isDown ? forget : clearUp;
+      await giveUp(key.id, entry).catch(() => undefined);
       // The service draws another alias, and both sides are called alike.
       throw action === 'create' && isAliasTaken(error) ? new AliasTakenError() : error;
     }
@@ -93,6 +94,26 @@ export function createPreparation(options: PrepareOptions): KeyHook {
       const known = twin.entries.find(({ token }) => token === entry.token) ?? entry;
       return withEntry(twin, { ...known, preparedUntilMs: null });
     });
+    await lookSoon(keyId);
+  }
+
+  /** What was sent may be carried out even later. Others may have cleared up already, if it took long. */
+  async function lookLater(keyId: string, entry: TwinEntry): Promise<void> {
+    await store.enqueueOutbox([keyId], leaseMs);
+    await rows.change(keyId, (twin) => (twin.entries.some(isOf(entry)) ? twin : withEntry(twin, entry)));
+  }
+
+  /** LiteLLM has never heard of this secret. */
+  async function forget(keyId: string, { token }: TwinEntry): Promise<void> {
+    const twin = await rows.find(keyId);
+    const others = twin?.entries.filter((other) => other.token !== token) ?? [];
+    if (twin !== undefined && others.length === 0) await rows.remove(twin);
+    if (others.length === 0) return;
+    await rows.change(keyId, (found) => ({
+      ...found,
+      entries: found.entries.filter((other) => other.token !== token),
+    }));
+    // They may have to be called as before.
     await lookSoon(keyId);
   }
 
@@ -127,6 +148,10 @@ export function createPreparation(options: PrepareOptions): KeyHook {
       if (change.secret !== null) await clearUp(change.key.id, entryOf(change, change.secret));
     },
   };
+}
+
+function isOf({ token }: TwinEntry): (entry: TwinEntry) => boolean {
+  return (entry) => entry.token === token;
 }
 
 function tokenOf(secret: string): string {

@@ -32,8 +32,8 @@ export interface SyncContext {
 export type Looked =
   /** Both sides are equal, or nothing can be done; `againInMs`: until then. */
   | { readonly outcome: 'done'; readonly againInMs: number | null }
-  /** LiteLLM did not take it. */
-  | { readonly outcome: 'failed' }
+  /** LiteLLM did not take it; `isDown`: nor would it take anything else now. */
+  | { readonly outcome: 'failed'; readonly isDown: boolean }
   /** What is known of the twin was changed meanwhile. */
   | { readonly outcome: 'overtaken' };
 
@@ -186,7 +186,7 @@ export function createSyncKey(options: SyncKeyOptions): SyncKey {
       if (!(error instanceof LiteLLMError)) throw error;
       const state = error.code === 'litellm_unavailable' ? 'pending' : 'error';
       const isStored = await save(twin, { ...twin, state, error: error.message, attempts });
-      return { outcome: isStored ? 'failed' : 'overtaken' };
+      return isStored ? { outcome: 'failed', isDown: state === 'pending' } : { outcome: 'overtaken' };
     }
   };
 }

@@ -36,6 +36,8 @@ const pollMs = 1000;
 const flushPollMs = 25;
 const firstPauseMs = 1000;
 const longestPauseMs = 5 * 60_000;
+/** What is to be closed must not wait long when LiteLLM is back. */
+const longestOutagePauseMs = 15_000;
 
 export function createWorker({ store, client, syncKey, leaseMs, logger }: WorkerOptions): Worker {
   let isRunning = false;
@@ -65,7 +67,7 @@ export function createWorker({ store, client, syncKey, leaseMs, logger }: Worker
         await store.deferOutbox(row, 0);
         break;
       case 'failed':
-        await store.deferOutbox(row, pauseMs(row.attempts));
+        await store.deferOutbox(row, pauseMs(row.attempts, looked.isDown ? longestOutagePauseMs : longestPauseMs));
         break;
       case 'done':
         if (looked.againInMs === null) await store.clearOutbox([row]);
@@ -83,7 +85,7 @@ export function createWorker({ store, client, syncKey, leaseMs, logger }: Worker
     } catch (error) {
       // It comes again when its lease ends.
       complain(error);
-      return { outcome: 'failed' };
+      return { outcome: 'failed', isDown: false };
     } finally {
       looks.delete(look);
     }
@@ -182,8 +184,8 @@ export function createWorker({ store, client, syncKey, leaseMs, logger }: Worker
   };
 }
 
-/** Doubles up to five minutes, and is spread so that many keys do not come at once. */
-function pauseMs(attempts: number): number {
-  const pause = Math.min(firstPauseMs * 2 ** (attempts - 1), longestPauseMs);
+/** Doubles, and is spread so that many keys do not come at once. */
+function pauseMs(attempts: number, longestMs: number): number {
+  const pause = Math.min(firstPauseMs * 2 ** (attempts - 1), longestMs);
   return Math.round(pause * (0.5 + Math.random() / 2));
 }
