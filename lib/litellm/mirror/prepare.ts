@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto';
-import { AliasTakenError, InvalidRequestError, LiteLLMError, type Problem } from '../../errors.ts';
+import { AliasTakenError, InvalidRequestError, LiteLLMError } from '../../errors.ts';
 import type { KeyChange, KeyHook } from '../../keys/hooks.ts';
 import type { SecretFormat } from '../../keys/secret.ts';
 import type { LiteLLMClient } from '../client/client.ts';
 import type { LiteLLMKeys } from '../client/keys.ts';
-import { expiresAtMostMs, maxParallelAtMost, type TwinOptions, wantedTwin } from '../twin/wanted-twin.ts';
+import { maxParallelAtMost, type TwinOptions, wantedTwin } from '../twin/wanted-twin.ts';
 import type { SecretVault } from '../vault.ts';
 import { isAliasTaken, otherAlias } from './fresh-alias.ts';
 import type { MirrorStore } from './mirror-store.ts';
@@ -179,16 +179,9 @@ function withFinished(twin: TwinRecord, token: string, syncedAtMs: number | null
 }
 
 /** Of what is there already LiteLLM holds as much as it can. @throws InvalidRequestError naming what it has no room for */
-function refuseUnholdable({ key, before }: KeyChange): void {
-  const problems: Problem[] = [];
-  const { maxParallelRequests, expiresAt } = key;
-  if (maxParallelRequests !== before?.maxParallelRequests && (maxParallelRequests ?? 0) > maxParallelAtMost) {
-    const message = `must be at most ${maxParallelAtMost}, which is what LiteLLM holds`;
-    problems.push({ field: 'maxParallelRequests', message });
-  }
-  if (expiresAt !== null && expiresAt !== before?.expiresAt && Date.parse(expiresAt) > expiresAtMostMs) {
-    const message = `must be at most ${new Date(expiresAtMostMs).toISOString()}, which is what LiteLLM holds`;
-    problems.push({ field: 'expiresAt', message });
-  }
-  if (problems.length > 0) throw new InvalidRequestError(problems);
+function refuseUnholdable({ key: { maxParallelRequests }, before }: KeyChange): void {
+  if (maxParallelRequests === null || maxParallelRequests <= maxParallelAtMost) return;
+  if (maxParallelRequests === before?.maxParallelRequests) return;
+  const message = `must be at most ${maxParallelAtMost}, which is what LiteLLM holds`;
+  throw new InvalidRequestError([{ field: 'maxParallelRequests', message }]);
 }

@@ -58,8 +58,6 @@ export const markName = 'express_llm_keys';
 
 /** LiteLLM keeps it in 32 bits. */
 export const maxParallelAtMost = 2_147_483_647;
-/** The last moment that LiteLLM can reckon with is in the year 9999. */
-export const expiresAtMostMs = Date.UTC(9999, 11, 31);
 /** LiteLLM counts whole seconds: a twin that has less left is closed at once. */
 const leastLifeMs = 2000;
 
@@ -69,8 +67,7 @@ const leastLifeMs = 2000;
 export function wantedTwin({ key, status, endsAtMs }: TwinSource, options: TwinOptions): WantedTwin {
   const { models, unmatched } = twinModels(key.models, options);
   const isWithoutModel = key.models.length === 0 || unmatched.length === key.models.length;
-  const keyEndsAtMs = key.expiresAt === null ? null : Math.min(Date.parse(key.expiresAt), expiresAtMostMs);
-  const expiresAtMs = earliest(keyEndsAtMs, endsAtMs);
+  const expiresAtMs = earliest(key.expiresAt === null ? null : Date.parse(key.expiresAt), endsAtMs);
   const isOver = expiresAtMs !== null && expiresAtMs - options.nowMs < leastLifeMs;
   const common = {
     models,

@@ -192,7 +192,7 @@ export async function fakeLiteLLM({
     if (Number(max_parallel_requests) > 2_147_483_647) return [500, 'internal_server_error', 'Internal Server Error.'];
     if (
       /^\d+s$/.test(String(duration)) &&
-      Date.now() / 1000 + seconds(String(duration)) > Date.UTC(9999, 11, 31) / 1000
+      Date.now() / 1000 + seconds(String(duration)) > Date.UTC(10_000, 0, 1) / 1000
     ) {
       return [500, 'internal_server_error', 'date value out of range'];
     }
