@@ -21,7 +21,7 @@ litellm works on the twins of the keys in LiteLLM, prints what it found as JSON,
 Options
   --port     where to listen; over PORT                                   3000
   --host     the address to listen on; over HOST                     127.0.0.1
-  --dry-run  sync and reconcile: changes nothing
+  --dry-run  sync, reconcile and import: changes nothing
   --policy   reconcile: ours (the default), theirs or report
   --help     shows this
   --version  shows the version

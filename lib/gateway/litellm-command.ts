@@ -78,14 +78,16 @@ const commands: { readonly [name: string]: (session: Session) => Promise<unknown
   },
 
   async import({ mirror, isDryRun, bar, upstreamKey }) {
-    if (isDryRun)
-      throw new StartError('import has no dry run: what it takes is only added, and LiteLLM stays as it is');
-    await startMirror(mirror);
+    if (!isDryRun) await startMirror(mirror);
     const { onProgress, end } = bar('Keys of LiteLLM');
     const upstreamToken = upstreamKey && createHash('sha256').update(upstreamKey).digest('hex');
-    const report = await mirror.importKeys({ filter: ({ token }) => token !== upstreamToken, onProgress });
+    const report = await mirror.importKeys({
+      dryRun: isDryRun,
+      filter: ({ token }) => token !== upstreamToken,
+      onProgress,
+    });
     end();
-    await mirror.flush();
+    if (!isDryRun) await mirror.flush();
     return report;
   },
 };

@@ -249,6 +249,6 @@ export function createVirtualKeys(given: CreateVirtualKeysOptions): VirtualKeys 
     settlements,
     outages,
     guessing: createGuessing(now),
-    importKey: createKeyImport(context),
+    ...createKeyImport(context),
   });
 }

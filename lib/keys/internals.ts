@@ -1,7 +1,7 @@
 import type { Answer } from '../stores/store.ts';
 import type { Admissions } from './admissions.ts';
 import type { Guessing } from './guessing.ts';
-import type { ImportKey } from './key-import.ts';
+import type { CheckImport, ImportKey } from './key-import.ts';
 import type { Outages } from './outages.ts';
 import type { ServiceContext } from './service-context.ts';
 import type { Settlements } from './settlements.ts';
@@ -16,6 +16,7 @@ export interface Internals extends ServiceContext {
   readonly outages: Outages;
   readonly guessing: Guessing;
   readonly importKey: ImportKey;
+  readonly checkImport: CheckImport;
 }
 
 // Registered, so that the ESM and the CommonJS copy of the package understand each other's services.

@@ -30,9 +30,15 @@ export interface ImportedKey {
  */
 export type ImportKey = (imported: ImportedKey, actor?: Actor) => Promise<VirtualKey | undefined>;
 
+/** Whether a key could be imported. @throws what importing it would */
+export type CheckImport = (imported: ImportedKey) => Promise<boolean>;
+
 const maxAliasTries = 5;
 
-export function createKeyImport(context: ServiceContext): ImportKey {
+export function createKeyImport(context: ServiceContext): {
+  readonly importKey: ImportKey;
+  readonly checkImport: CheckImport;
+} {
   const { store, secrets, hooks, events, now, withDeadline, shown, auditView } = context;
   const maxActive = context.options.maxActiveKeysPerOwner ?? null;
 
@@ -54,16 +60,27 @@ export function createKeyImport(context: ServiceContext): ImportKey {
     });
   }
 
-  return async ({ input, digest, prefix, isDisabled }, actor) => {
-    checkActor(actor);
+  /** `undefined`: its secret opens a key already. */
+  async function readFields({ input, digest }: ImportedKey): Promise<KeyFields | undefined> {
     const { maximums } = await context.quotas();
     const fields = parseKeyInput(input, now());
     checkMaximums(fields, maximums, now());
     const owner = await withDeadline(store.findKeyByHash(secrets.hashesOfDigest(digest)));
-    if (owner !== undefined) return undefined;
-    const secret = { secretHash: digest, prefix };
-    const key = await retrying(AliasTakenError, maxAliasTries, () => insert(fields, secret, isDisabled, actor));
-    if (key !== undefined) events.emit('key.created', { key });
-    return key;
+    return owner === undefined ? fields : undefined;
+  }
+
+  return {
+    checkImport: async (imported) => (await readFields(imported)) !== undefined,
+
+    async importKey(imported, actor) {
+      checkActor(actor);
+      const fields = await readFields(imported);
+      if (fields === undefined) return undefined;
+      const { digest: secretHash, prefix, isDisabled } = imported;
+      const secret = { secretHash, prefix };
+      const key = await retrying(AliasTakenError, maxAliasTries, () => insert(fields, secret, isDisabled, actor));
+      if (key !== undefined) events.emit('key.created', { key });
+      return key;
+    },
   };
 }

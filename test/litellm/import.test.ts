@@ -220,13 +220,27 @@ describe('Mirror.importKeys', function () {
     });
   });
 
+  it('tells in a dry run what it would take, and changes nothing', async () => {
+    await end();
+    await begin({ maximums: { rpmLimit: 10 } });
+    const { alias, token } = await madeThere({ rpm_limit: 10 }, 'at');
+    await madeThere({ rpm_limit: 11 }, 'above');
+    const before = await client.keys.find(token);
+    const dry = await importMine({ dryRun: true });
+    assert.deepEqual([dry.imported, dry.importable, dry.skipped.length], [[], [alias], 1]);
+    assert.deepEqual([(await keys.count()).total, await client.keys.find(token)], [0, before]);
+    const { imported, importable } = await importMine();
+    assert.deepEqual([imported.length, importable], [1, []]);
+    assert.deepEqual((await importMine({ dryRun: true })).importable, []);
+  });
+
   it('tells how far it has come, and refuses options of no use', async () => {
     await madeThere({});
     const told: { done: number; total: number }[] = [];
     await importMine({ onProgress: (progress) => void told.push(progress) });
     const last = told.at(-1);
     assert.ok(last !== undefined && last.done === last.total && last.total >= 2);
-    await assert.rejects(mirror.importKeys({ dryRun: true } as never), { name: 'TypeError', message: /dryRun/ });
+    await assert.rejects(mirror.importKeys({ dryRun: 'yes' } as never), { name: 'TypeError', message: /dryRun/ });
     await assert.rejects(mirror.importKeys({ filter: 'x' } as never), { name: 'TypeError', message: /filter/ });
   });
 });

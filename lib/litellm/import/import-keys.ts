@@ -1,5 +1,5 @@
 import { isLlmKeysError } from '../../errors.ts';
-import type { ImportKey } from '../../keys/key-import.ts';
+import type { CheckImport, ImportKey } from '../../keys/key-import.ts';
 import type { SecretFormat } from '../../keys/secret.ts';
 import { refuseUnknownOptions } from '../../options.ts';
 import type { Store } from '../../stores/store.ts';
@@ -15,6 +15,8 @@ import type { TwinOptions } from '../twin/wanted-twin.ts';
 import { readSettings } from './their-settings.ts';
 
 export interface ImportOptions {
+  /** Only tells what would be taken. @defaultValue false */
+  readonly dryRun?: boolean | undefined;
   /** Whether a key is to be taken. @defaultValue all are */
   readonly filter?: ((key: LiteLLMKey) => boolean) | undefined;
   readonly onProgress?: OnProgress | undefined;
@@ -29,6 +31,8 @@ export interface SkippedKey {
 export interface ImportReport {
   /** Ids of the keys that are ours now. */
   readonly imported: readonly string[];
+  /** Aliases of the keys that would be ours, had this been no dry run. */
+  readonly importable: readonly string[];
   readonly skipped: readonly SkippedKey[];
 }
 
@@ -43,6 +47,7 @@ export interface ImportContext {
   readonly deploymentId: string;
   readonly hashesOfDigest: SecretFormat['hashesOfDigest'];
   readonly importKey: ImportKey;
+  readonly checkImport: CheckImport;
   readonly twinOptions: () => Promise<TwinOptions>;
   readonly learn: () => Promise<void>;
   readonly recordOpening: RecordOpening;
@@ -50,7 +55,7 @@ export interface ImportContext {
   readonly wake: () => void;
 }
 
-type Taken = { readonly id: string } | SkippedKey;
+type Taken = { readonly id: string } | { readonly importable: string } | SkippedKey;
 
 const actor = { id: 'litellm-import' };
 /** LiteLLM's own pages sign their users in with keys of this team. */
@@ -65,7 +70,7 @@ const teamOfPages = 'litellm-dashboard';
  */
 export function createImportKeys(context: ImportContext): ImportKeys {
   return async (options = {}) => {
-    const { filter, onProgress } = checkOptions(options);
+    const { filter, onProgress, dryRun = false } = checkOptions(options);
     const progress = createProgress(onProgress);
     await context.learn();
     const listed = new Map<string, ListedKey>();
@@ -77,23 +82,24 @@ export function createImportKeys(context: ImportContext): ImportKeys {
     progress.finish('listed');
     progress.expect('taken', listed.size);
     const taken = await mapEach([...listed.values()], async (theirs) => {
-      const outcome = await take(context, theirs);
+      const outcome = await take(context, theirs, dryRun);
       progress.advance('taken', 1);
       return outcome;
     });
     context.wake();
     return {
       imported: taken.flatMap((outcome) => ('id' in outcome ? [outcome.id] : [])),
+      importable: taken.flatMap((outcome) => ('importable' in outcome ? [outcome.importable] : [])),
       skipped: taken.filter((outcome) => 'reason' in outcome),
     };
   };
 }
 
-async function take(context: ImportContext, listed: ListedKey): Promise<Taken> {
+async function take(context: ImportContext, listed: ListedKey, dryRun: boolean): Promise<Taken> {
   const alias = listed.key_alias ?? listed.key_name ?? '(without alias)';
   const mine = await context.store.findKeyByHash(context.hashesOfDigest(listed.token));
   if (mine !== undefined) {
-    await adopt(context, mine, listed);
+    if (!dryRun) await adopt(context, mine, listed);
     return { alias, reason: 'is one of ours' };
   }
   const owner = readMark(listed);
@@ -105,7 +111,7 @@ async function take(context: ImportContext, listed: ListedKey): Promise<Taken> {
   const theirs = await context.client.keys.find(listed.token);
   if (theirs === undefined) return { alias, reason: 'was removed' };
   const reason = await refusal(context, theirs);
-  return reason === undefined ? insert(context, { ...theirs, token: listed.token }, alias) : { alias, reason };
+  return reason === undefined ? insert(context, { ...theirs, token: listed.token }, alias, dryRun) : { alias, reason };
 }
 
 /** Why a key cannot be taken as it is. */
@@ -117,14 +123,18 @@ async function refusal({ now, twinOptions }: ImportContext, theirs: LiteLLMKey):
   return group === undefined ? undefined : `names a group of models: ${group}`;
 }
 
-async function insert(context: ImportContext, theirs: ListedKey, alias: string): Promise<Taken> {
+async function insert(context: ImportContext, theirs: ListedKey, alias: string, dryRun: boolean): Promise<Taken> {
   const read = readSettings(theirs);
   if ('reason' in read) return { alias, reason: read.reason };
   try {
     const { key_alias, key_name, token, blocked } = theirs;
     const input = { ...read.settings, name: key_alias || key_name || 'LiteLLM' };
     const prefix = (key_name ?? '').replace('...', '…');
-    const key = await context.importKey({ input, digest: token, prefix, isDisabled: blocked }, actor);
+    const imported = { input, digest: token, prefix, isDisabled: blocked };
+    if (dryRun) {
+      return (await context.checkImport(imported)) ? { importable: alias } : { alias, reason: 'is one of ours' };
+    }
+    const key = await context.importKey(imported, actor);
     if (key === undefined) return { alias, reason: 'is one of ours' };
     await adopt(context, { ...key, secretHash: token }, theirs);
     return { id: key.id };
@@ -152,7 +162,10 @@ async function adopt(
 }
 
 function checkOptions(options: ImportOptions): ImportOptions {
-  refuseUnknownOptions('importKeys', options, ['filter', 'onProgress']);
+  refuseUnknownOptions('importKeys', options, ['dryRun', 'filter', 'onProgress']);
+  if (options.dryRun !== undefined && typeof options.dryRun !== 'boolean') {
+    throw new TypeError('importKeys: dryRun must be true or false');
+  }
   for (const name of ['filter', 'onProgress'] as const) {
     if (options[name] !== undefined && typeof options[name] !== 'function') {
       throw new TypeError(`importKeys: ${name} must be a function`);

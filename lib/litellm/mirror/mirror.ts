@@ -143,7 +143,12 @@ export function mirrorToLiteLLM(options: MirrorOptions): Mirror {
     resync,
     status,
     reconcile: createReconcile({ ...shared, writer, isNamed, lookNow, maximums }, policy),
-    importKeys: createImportKeys({ ...shared, wake: worker.wake, importKey: internals.importKey }),
+    importKeys: createImportKeys({
+      ...shared,
+      wake: worker.wake,
+      importKey: internals.importKey,
+      checkImport: internals.checkImport,
+    }),
     pullSpend: createPullSpend(shared),
   };
 }
