@@ -112,6 +112,20 @@ describe('createLiteLLMClient, when LiteLLM fails', () => {
     }
   });
 
+  it('tells nothing of a master key of another form either', async () => {
+    const masterKey = 'plain+master/key=';
+    const client = createLiteLLMClient({ baseUrl: proxy.baseUrl, masterKey });
+    proxy.fail('/key/block', {
+      kind: 'status',
+      status: 400,
+      body: { error: { message: `Got ${masterKey}`, type: masterKey } },
+    });
+    await assert.rejects(client.keys.block('x'), (error: LiteLLMError) => {
+      assert.equal(error.message, 'LiteLLM refuses POST /key/block: 400 Got …');
+      return !JSON.stringify(error).includes(masterKey);
+    });
+  });
+
   it('unwraps what Python printed', async () => {
     proxy.fail('/key/block', { kind: 'status', status: 400, body: { detail: `{'error': 'It\\'s "so"'}` } });
     await assert.rejects(clientOf(proxy).keys.block('x'), {

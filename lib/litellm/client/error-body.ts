@@ -9,11 +9,14 @@ const maxMessageLength = 500;
 
 /**
  * Reads `{error: {message, type, param, code}}`, `{detail: text | {error}}` and the list of problems that comes with 422.
- * Of those problems only the places are told: older releases repeat there what was sent. Secrets and tokens in texts are
- * blotted out.
+ * Of those problems only the places are told: older releases repeat there what was sent. Secrets, tokens and the key that
+ * was sent along are blotted out.
  */
-export function readErrorBody(body: unknown): ErrorBody {
+export function readErrorBody(body: unknown, sentKey: string): ErrorBody {
   const { error, detail } = isObject(body) ? body : {};
+  const text = (value: unknown) => discreet(value, sentKey);
+  /** `None` is how Python writes nothing. */
+  const word = (value: unknown) => (typeof value === 'string' && value !== '' && value !== 'None' ? text(value) : null);
   if (isObject(error)) {
     return { type: word(error.type), param: word(error.param), message: text(error.message) };
   }
@@ -30,15 +33,11 @@ export function isEnterpriseOnly(message: string): boolean {
   return /\benterprise\b/i.test(message);
 }
 
-/** `None` is how Python writes nothing. */
-function word(value: unknown): string | null {
-  return typeof value === 'string' && value !== '' && value !== 'None' ? text(value) : null;
-}
-
-function text(value: unknown): string {
+function discreet(value: unknown, sentKey: string): string {
   if (typeof value !== 'string') return 'no message';
   return unwrapPythonText(value)
-    .replace(/\bsk-[\w-]+/g, 'sk-…')
+    .replaceAll(sentKey, '…')
+    .replace(/\bsk-[\w.-]+/g, 'sk-…')
     .replace(/\b[0-9a-f]{64}\b/gi, '…')
     .replace(/\p{Cc}+/gu, ' ')
     .slice(0, maxMessageLength);

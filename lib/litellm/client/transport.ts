@@ -81,7 +81,7 @@ export function createTransport({ baseUrl, masterKey, timeoutMs }: TransportOpti
     }
     const { status, data, headers } = response;
     if (status >= 200 && status < 300) return { status, body: data, version: versionOf(headers['x-litellm-version']) };
-    const { message, type, param } = readErrorBody(data);
+    const { message, type, param } = readErrorBody(data, masterKey);
     const answer = { wasSent: true, status, type, param, retryAfterMs: readRetryAfter(headers['retry-after']) };
     if (status >= 300 && status < 400) {
       throw new LiteLLMError(
