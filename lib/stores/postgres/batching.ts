@@ -8,7 +8,7 @@ const maxBatch = 64;
 /** On their way at once. */
 const maxBatches = 2;
 /** Fewer acts than this are not divided among batches: each costs a commit. */
-const minBatch = 8;
+const minBatch = 32;
 const maxAttempts = 4;
 
 /** Gives acts to batches, and each its own answer. */

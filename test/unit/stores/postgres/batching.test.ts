@@ -82,21 +82,28 @@ describe('createSubmit', () => {
     assert.deepEqual(names(), ['a', 'c', 'both b']);
   });
 
-  it('divides many acts between two batches, and leaves those of one scope together', async () => {
+  it('divides many acts between two batches, but no few, and leaves those of one scope together', async () => {
     for (let index = 0; index < 20; index += 1) submit(`a${index}`, `key:${index}`);
     await turn();
     assert.deepEqual(
       batches.map((batch) => batch.names.length),
-      [10, 10],
+      [20],
+    );
+    await batches[0]?.end();
+    for (let index = 0; index < 80; index += 1) submit(`a${index}`, `key:${index}`);
+    await turn();
+    assert.deepEqual(
+      batches.map((batch) => batch.names.length),
+      [20, 40, 40],
     );
     for (const batch of [...batches]) await batch.end();
     for (let index = 0; index < 100; index += 1) submit('hot', 'key:hot');
     await turn();
     assert.deepEqual(
       batches.map((batch) => batch.names.length),
-      [10, 10, 64],
+      [20, 40, 40, 64],
     );
-    await batches[2]?.end();
-    assert.deepEqual([batches[3]?.names.length, answers.length], [36, 84]);
+    await batches[3]?.end();
+    assert.deepEqual([batches[4]?.names.length, answers.length], [36, 164]);
   });
 });
