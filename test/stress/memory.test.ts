@@ -19,7 +19,7 @@ const requestsAtOnce = 100;
 /** Two hours pass in a round: that is longer than ended holds are remembered. */
 const stepMs = (2 * 3_600_000 * requestsAtOnce) / requestsPerRound;
 /** Noise of the collector and of compiled code; a context that is not let go has more than a thousand. */
-const maxBytesPerRequest = 150;
+const maxBytesPerRequest = 300;
 
 setFlagsFromString('--expose-gc');
 const collectGarbage: () => void = runInNewContext('gc');
