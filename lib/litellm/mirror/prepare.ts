@@ -77,10 +77,15 @@ export function createPreparation(options: PrepareOptions): KeyHook {
     });
     try {
       const written = await makeTwin(keys, change, secret, entry);
-      await rows.change(key.id, (twin) => withMade(twin, entry, written));
+      let isKnown = false;
+      await rows.change(key.id, (twin) => {
+        isKnown = twin.entries.some(isOf(entry));
+        return isKnown ? withMade(twin, entry, written) : twin;
+      });
+      if (!isKnown) throw new LiteLLMError('litellm_unavailable', 'LiteLLM took longer than the lease of the mirror');
     } catch (error) {
       const isDown = error instanceof LiteLLMError && error.code === 'litellm_unavailable';
-      if (isDown && vault !== undefined) return;
+      if (isDown && vault !== undefined) return remember(key.id, entry);
       const giveUp = wasSent ? lookLater : isDown ? forget : clearUp;
       await giveUp(key.id, entry).catch(() => undefined);
       // The service draws another alias, and both sides are called alike.
@@ -97,22 +102,24 @@ export function createPreparation(options: PrepareOptions): KeyHook {
     await lookSoon(keyId);
   }
 
-  /** What was sent may be carried out even later. Others may have cleared up already, if it took long. */
+  /** What was sent may be carried out even later. */
   async function lookLater(keyId: string, entry: TwinEntry): Promise<void> {
     await store.enqueueOutbox([keyId], leaseMs);
+    await remember(keyId, entry);
+  }
+
+  /** Others may have cleared up already, if it took long. */
+  async function remember(keyId: string, entry: TwinEntry): Promise<void> {
     await rows.change(keyId, (twin) => (twin.entries.some(isOf(entry)) ? twin : withEntry(twin, entry)));
   }
 
   /** LiteLLM has never heard of this secret. */
-  async function forget(keyId: string, { token }: TwinEntry): Promise<void> {
+  async function forget(keyId: string, entry: TwinEntry): Promise<void> {
+    const withoutIt = (twin: TwinRecord) => ({ ...twin, entries: twin.entries.filter((other) => !isOf(entry)(other)) });
     const twin = await rows.find(keyId);
-    const others = twin?.entries.filter((other) => other.token !== token) ?? [];
-    if (twin !== undefined && others.length === 0) await rows.remove(twin);
-    if (others.length === 0) return;
-    await rows.change(keyId, (found) => ({
-      ...found,
-      entries: found.entries.filter((other) => other.token !== token),
-    }));
+    if (twin === undefined) return;
+    if (withoutIt(twin).entries.length === 0 && (await rows.remove(twin))) return;
+    await rows.change(keyId, withoutIt);
     // They may have to be called as before.
     await lookSoon(keyId);
   }
