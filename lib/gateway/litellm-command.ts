@@ -43,10 +43,12 @@ const commands: { readonly [name: string]: (session: Session) => Promise<unknown
     if (isDryRun) return { wouldSync: waiting.now };
     await startMirror(mirror);
     const shown = bar('Keys');
-    const watching = setInterval(async () => {
+    async function show(): Promise<void> {
       const { now } = (await mirror.status()).waiting;
       shown.onProgress({ done: Math.max(0, waiting.now - now), total: waiting.now });
-    }, 200);
+    }
+    // A store that cannot be asked how far it is fails what is waited for, or nothing.
+    const watching = setInterval(() => void show().catch(() => undefined), 200);
     await mirror.flush().finally(() => clearInterval(watching));
     shown.end();
     return mirror.status();
@@ -98,7 +100,8 @@ const commands: { readonly [name: string]: (session: Session) => Promise<unknown
  * @throws StartError for a command that there is not, and where the environment does not name both
  */
 export async function runLiteLLMCommand(asked: LiteLLMCommand, env: Environment, terminal: Terminal): Promise<void> {
-  const run = asked.command === undefined ? undefined : commands[asked.command];
+  const { command = '' } = asked;
+  const run = Object.hasOwn(commands, command) ? commands[command] : undefined;
   if (run === undefined) {
     throw new StartError(`litellm needs one of the commands ${Object.keys(commands).join(', ')}`);
   }

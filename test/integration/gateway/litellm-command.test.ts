@@ -78,6 +78,7 @@ describe('express-llm-keys litellm', () => {
   it('says what it needs', async () => {
     for (const [command, given, message] of [
       [undefined, env, /needs one of the commands status, sync, reconcile, spend, import/],
+      ['constructor', env, /needs one of the commands status, sync, reconcile, spend, import/],
       ['status', {}, /LITELLM_BASE_URL and LITELLM_MASTER_KEY must be set/],
       ['status', { ...env, REDIS_URL: '' }, /DATABASE_URL or REDIS_URL must be set/],
       ['sync', { ...env, LITELLM_MASTER_KEY: 'sk-wrong' }, /LITELLM_BASE_URL: /],
