@@ -188,6 +188,7 @@ describe('Mirror.importKeys', function () {
     await madeThere({ models: ['all-team-models'] }, 'team');
     await madeThere({ allowed_routes: ['/key/info'] }, 'routes');
     await madeThere({}, 'long'.padEnd(300, 'g'));
+    await madeThere({ tpm_limit: 2 ** 60 }, 'vast');
     await new Promise((resolve) => setTimeout(resolve, 1100));
     const { imported, skipped } = await importMine();
     assert.deepEqual(imported, []);
@@ -201,8 +202,10 @@ describe('Mirror.importKeys', function () {
       team: 'has the models of its team',
       rout: 'is limited to some routes',
       long: reasons.long,
+      vast: reasons.vast,
     });
     assert.match(reasons.long ?? '', /^is nothing that a key here may be: name: /);
+    assert.match(reasons.vast ?? '', /^is nothing that a key here may be: tpmLimit: /);
     assert.equal((await keys.count()).total, 0);
   });
 

@@ -88,9 +88,9 @@ export interface LiteLLMSpendPage {
 
 const text = Joi.string().allow('');
 const textOrNull = text.allow(null).default(null);
-const numberOrNull = Joi.number().allow(null).default(null);
+// Keys of others may have limits that no number here is exact for.
+const numberOrNull = Joi.number().unsafe().allow(null).default(null);
 const names = Joi.array().items(text).allow(null).empty(null).default([]);
-// Some releases hand out JSON columns as text.
 const object = Joi.object().unknown().allow(null).empty(null).default({});
 const lenient = { stripUnknown: true, convert: false } as const;
 
