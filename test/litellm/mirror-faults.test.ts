@@ -273,6 +273,20 @@ describe('mirrorToLiteLLM, when something fails', () => {
     assert.equal((await keys.get(key.id)).sync?.state, 'synced');
   });
 
+  it('a twin whose alias was emptied there is known as before', async () => {
+    const { keys, mirror, client } = await mirrored();
+    const { key, secret } = await keys.create({ name: 'Named', models: ['*'] });
+    await mirror.flush();
+    await client.keys.update(sha256(secret), { key_alias: '', rpm_limit: 5 });
+    mock.timers.tick(1);
+    assert.deepEqual((await mirror.reconcile({ policy: 'theirs' })).mended, [key.id]);
+    const { sync, rpmLimit } = await keys.get(key.id);
+    assert.deepEqual([sync?.state, rpmLimit], ['synced', 5]);
+    await keys.revoke(key.id);
+    await mirror.flush();
+    assert.equal(await client.keys.find(sha256(secret)), undefined);
+  });
+
   it('other keys go on while one of them fails, and it goes on when it can', async () => {
     const { keys, mirror, proxy, client } = await mirrored();
     const made = await Promise.all(['a', 'b', 'c'].map((name) => keys.create({ name, models: ['*'], rpmLimit: 9 })));

@@ -105,7 +105,8 @@ const detailsSchema = Joi.object<Omit<TwinRecord, 'keyId' | 'state' | 'version'>
       Joi.object({
         secretHash: text.required(),
         token,
-        alias: text.required(),
+        // LiteLLM takes an empty one for a name like any other.
+        alias: text.allow('').required(),
         aliasOf: textOrNull,
         sealed: textOrNull,
         preparedUntilMs: numberOrNull,
