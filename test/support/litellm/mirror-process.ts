@@ -36,7 +36,8 @@ async function run(job: MirrorJob): Promise<void> {
     ...plainClient,
     keysUntil: (...given) => stepping(plainClient.keysUntil(...given), twinSteps, onStep),
   };
-  const keys = createVirtualKeys({ store, storeTimeoutMs: 5000 });
+  // A process that was suspended finds answers that came meanwhile.
+  const keys = createVirtualKeys({ store, storeTimeoutMs: 60_000 });
   const vault = vaultKey === undefined ? {} : ({ whenDown: 'queue', vault: createVault({ key: vaultKey }) } as const);
   const mirror = mirrorToLiteLLM({ keys, client, deploymentId: job.prefix, leaseMs, ...vault });
   if (task.name === 'fleet') {
