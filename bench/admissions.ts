@@ -1,6 +1,6 @@
-import { randomUUID } from 'node:crypto';
 import { type AdmissionPlan, noLimits, type ScopeId } from '../lib/limits/limit.ts';
 import { createPlan } from '../lib/limits/plan.ts';
+import { randomId } from '../lib/random-id.ts';
 import type { AdmitRequest, Store } from '../lib/stores/store.ts';
 import { amounts, endpoint, model, sixLimits, usage } from './sample-keys.ts';
 
@@ -30,7 +30,7 @@ export interface Admissions {
 
 /** Admissions of so many keys with six limits each, on a store that knows none of them yet. */
 export async function admissions(store: Store, keyCount: number): Promise<Admissions> {
-  const keyIds = Array.from({ length: keyCount }, () => randomUUID());
+  const keyIds = Array.from({ length: keyCount }, () => randomId());
   for (const keyId of keyIds) {
     const verdict = await store.admit(requestOf(keyId, planOf(keyId)));
     if (verdict.outcome !== 'unseeded') throw new Error(`An empty ledger knows a key: ${verdict.outcome}`);
@@ -69,6 +69,6 @@ function planOf(keyId: string): AdmissionPlan {
 
 function requestOf(keyId: string, plan: AdmissionPlan): AdmitRequest {
   const subject = { keyId, ownerId: null, teamId: null, model, endpoint };
-  const ids = { holdId: randomUUID(), mintedAtMs: Date.now(), leaseMs: 600_000 };
+  const ids = { holdId: randomId(), mintedAtMs: Date.now(), leaseMs: 600_000 };
   return { ...ids, plan, amounts, subject, notAfterMs: null, onAbandoned: 'charge', trace: null };
 }

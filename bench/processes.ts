@@ -74,6 +74,8 @@ function start(file: string, args: readonly string[]): ChildProcess {
   const child = fork(fileURLToPath(new URL(file, import.meta.url)), args, {
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
   });
+  // Nor does a process outlive a bench that fails.
+  process.once('exit', () => child.kill());
   child.once('exit', (code) => {
     if (code === null) return;
     child.emit('error', new Error(`${file} ${args.join(' ')} ended with ${code}`));
