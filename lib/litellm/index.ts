@@ -6,6 +6,7 @@ export {
   type LiteLLMClientOptions,
   type LiteLLMHealth,
   type LiteLLMSpendQuery,
+  type SendListener,
 } from './client/client.ts';
 export type { LiteLLMKeyQuery, LiteLLMKeySettings, LiteLLMKeys } from './client/keys.ts';
 export type {

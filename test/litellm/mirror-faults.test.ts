@@ -201,6 +201,8 @@ describe('mirrorToLiteLLM, when something fails', () => {
       proxy.fail('/key/delete', { kind: 'lost_reply' });
       await keys.delete(key.id);
       await mirror.flush();
+      mock.timers.tick(leaseMs * 2 + 1);
+      await mirror.flush();
       assert.deepEqual(
         [await client.keys.find(sha256(secret)), await client.keys.find(sha256(second))],
         [undefined, undefined],
@@ -271,6 +273,56 @@ describe('mirrorToLiteLLM, when something fails', () => {
     await mirror.flush();
     assert.deepEqual(await twins(), [sha256(secret)]);
     assert.equal((await keys.get(key.id)).sync?.state, 'synced');
+  });
+
+  describe('closes again what LiteLLM opens later, when it was not waited for any more,', () => {
+    function later() {
+      let happen = (): void => undefined;
+      const when = new Promise<void>((resolve) => {
+        happen = resolve;
+      });
+      return { late: { kind: 'late', when } as const, happen };
+    }
+
+    it('of a key that was disabled meanwhile', async () => {
+      const { keys, mirror, proxy, client } = await mirrored();
+      const { key, secret } = await keys.create({ name: 'Open', models: ['*'] });
+      await keys.disable(key.id);
+      await mirror.flush();
+      const { late, happen } = later();
+      proxy.fail('/key/unblock', late);
+      await keys.enable(key.id);
+      await mirror.flush();
+      await keys.disable(key.id);
+      await mirror.flush();
+      assert.equal((await client.keys.find(sha256(secret)))?.blocked, true);
+      happen();
+      assert.equal((await client.keys.find(sha256(secret)))?.blocked, false);
+      mock.timers.tick(leaseMs * 2 + 1);
+      await mirror.flush();
+      assert.equal((await client.keys.find(sha256(secret)))?.blocked, true);
+      assert.deepEqual((await mirror.status()).waiting, { now: 0, later: 0 });
+    });
+
+    for (const close of ['revoke', 'delete'] as const) {
+      for (const options of [{}, queue]) {
+        it(`of a key that ${options === queue ? 'waited in the vault' : 'was made at the second try'}, by ${close}`, async () => {
+          const { keys, mirror, proxy, client } = await mirrored(options);
+          const { late, happen } = later();
+          proxy.fail('/key/generate', late, ...(options === queue ? [failed, failed] : []));
+          const { key, secret } = await keys.create({ name: 'Late', models: ['*'] });
+          await keys[close](key.id);
+          await mirror.flush();
+          assert.equal(await client.keys.find(sha256(secret)), undefined);
+          happen();
+          assert.notEqual(await client.keys.find(sha256(secret)), undefined);
+          mock.timers.tick(leaseMs * 2 + 1);
+          await mirror.flush();
+          assert.equal(await client.keys.find(sha256(secret)), undefined);
+          assert.deepEqual((await mirror.status()).waiting, { now: 0, later: 0 });
+        });
+      }
+    }
   });
 
   it('a twin whose alias was emptied there is known as before', async () => {

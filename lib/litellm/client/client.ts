@@ -37,16 +37,21 @@ export interface LiteLLMSpendQuery {
   readonly page?: number | undefined;
 }
 
+/** Hears of what was sent, whatever becomes of the call that sent it. */
+export interface SendListener {
+  /** A key was made, or may be made even later, whatever is found until then. */
+  readonly onMaking?: (() => void) | undefined;
+  /** A change was sent and not answered: it may be carried out even later. */
+  readonly onUnanswered?: (() => void) | undefined;
+}
+
 /** LiteLLM's admin API, as far as keys need it. Every method throws LiteLLMError when the call was not carried out. */
 export interface LiteLLMClient {
   /** For one attempt. */
   readonly timeoutMs: number;
   readonly keys: LiteLLMKeys;
-  /**
-   * The same keys, for which nothing is sent from a moment of `performance.now()` on, not even a further attempt.
-   * `onSent` is told when a key was made, or may be made even later, whatever is found until then.
-   */
-  keysUntil(sendUntilMs: number, onSent?: () => void): LiteLLMKeys;
+  /** The same keys, for which nothing is sent from a moment of `performance.now()` on, not even a further attempt. */
+  keysUntil(sendUntilMs: number, listener?: SendListener): LiteLLMKeys;
   readonly teams: {
     find(teamId: string): Promise<LiteLLMTeam | undefined>;
     /** One that is there already stays as it is. */
@@ -112,16 +117,17 @@ export function createLiteLLMClient(options: LiteLLMClientOptions): LiteLLMClien
   return {
     timeoutMs,
     keys: createKeys(send),
-    keysUntil: (sendUntilMs, onSent) =>
+    keysUntil: (sendUntilMs, { onMaking, onUnanswered } = {}) =>
       createKeys(async (request) => {
         let mayBeDone = !request.isRepeatable;
+        const isChange = request.method !== 'GET';
         try {
-          return await send({ ...request, sendUntilMs });
+          return await send({ ...request, sendUntilMs, onUnanswered: isChange ? onUnanswered : undefined });
         } catch (error) {
           mayBeDone &&= error instanceof LiteLLMError && error.code === 'litellm_unavailable' && error.answer.wasSent;
           throw error;
         } finally {
-          if (mayBeDone) onSent?.();
+          if (mayBeDone) onMaking?.();
         }
       }),
     teams,

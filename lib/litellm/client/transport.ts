@@ -22,6 +22,8 @@ export interface LiteLLMRequest {
   readonly isRepeatable: boolean;
   /** From this moment of `performance.now()` on it is not sent any more. */
   readonly sendUntilMs?: number | undefined;
+  /** Told of each attempt that was sent and not answered: LiteLLM may carry it out even later. */
+  readonly onUnanswered?: (() => void) | undefined;
 }
 
 export interface LiteLLMReply {
@@ -69,7 +71,16 @@ export function createTransport({ baseUrl, masterKey, timeoutMs }: TransportOpti
   const repeating = retry(handleWhen(isUnavailable), { maxAttempts: attempts - 1, backoff });
   const repeated = wrap(repeating, breaker);
 
-  async function attempt({ method, path, query, body, sendUntilMs }: LiteLLMRequest): Promise<LiteLLMReply> {
+  async function attempt(request: LiteLLMRequest): Promise<LiteLLMReply> {
+    try {
+      return await sendOnce(request);
+    } catch (error) {
+      if (isUnanswered(error)) request.onUnanswered?.();
+      throw error;
+    }
+  }
+
+  async function sendOnce({ method, path, query, body, sendUntilMs }: LiteLLMRequest): Promise<LiteLLMReply> {
     if (sendUntilMs !== undefined && performance.now() >= sendUntilMs) throw new TooLateError();
     let response: AxiosResponse<unknown>;
     try {
@@ -114,6 +125,13 @@ class TooLateError extends Error {}
 
 function isUnavailable(error: Error): boolean {
   return error instanceof LiteLLMError && error.code === 'litellm_unavailable';
+}
+
+/** A gateway in between answers for a server that does not. */
+function isUnanswered(error: unknown): boolean {
+  if (!(error instanceof LiteLLMError) || !error.answer.wasSent) return false;
+  const { status } = error.answer;
+  return status === null || status === 502 || status === 504;
 }
 
 /** A server that asks for less is not down. */

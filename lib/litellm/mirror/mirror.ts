@@ -88,7 +88,7 @@ export function mirrorToLiteLLM(options: MirrorOptions): Mirror {
       isEnterprise = false;
     },
   });
-  const syncKey = createSyncKey({ store, now, rows, writer, vault, twinOptions, onChanged });
+  const syncKey = createSyncKey({ store, now, rows, writer, vault, leaseMs, twinOptions, onChanged });
   const worker = createWorker({ store, client, syncKey, leaseMs, logger: service.logger });
   const lookNow = createLookNow({ store, rows, worker, patienceMs: client.timeoutMs });
   const preparation = createPreparation({

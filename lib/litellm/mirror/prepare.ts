@@ -8,7 +8,7 @@ import { maxParallelAtMost, type TwinOptions, wantedTwin } from '../twin/wanted-
 import type { SecretVault } from '../vault.ts';
 import { isAliasTaken, otherAlias } from './fresh-alias.ts';
 import type { MirrorStore } from './mirror-store.ts';
-import { type TwinEntry, type TwinRecord, type TwinRows, withEntry } from './twin-rows.ts';
+import { type TwinEntry, type TwinRecord, type TwinRows, unsettledMs, withEntry } from './twin-rows.ts';
 import type { TwinWriter, WrittenTwin } from './twin-writer.ts';
 
 export interface PrepareOptions {
@@ -63,29 +63,38 @@ export function createPreparation(options: PrepareOptions): KeyHook {
   async function prepare(change: KeyChange, secret: string): Promise<void> {
     const { key, action } = change;
     const sendUntilMs = performance.now() + leaseMs - client.timeoutMs;
+    const storeNowMs = await store.now();
     const entry = {
       ...entryOf(change, secret),
       sealed: vault === undefined ? null : await vault.seal(secret),
-      preparedUntilMs: (await store.now()) + leaseMs,
+      preparedUntilMs: storeNowMs + leaseMs,
     };
     // Whoever looks at the key finds the entry, also when nothing more is heard of this process.
     await store.enqueueOutbox([key.id], leaseMs);
     await rows.change(key.id, (twin) => withPrepared(twin, entry));
     let wasSent = false;
-    const keys = client.keysUntil(sendUntilMs, () => {
-      wasSent = true;
+    let isUnsettled = false;
+    const keys = client.keysUntil(sendUntilMs, {
+      onMaking: () => {
+        wasSent = true;
+      },
+      onUnanswered: () => {
+        isUnsettled = true;
+      },
     });
+    const noting = (twin: TwinRecord) =>
+      isUnsettled ? { ...twin, unsettledUntilMs: storeNowMs + unsettledMs(leaseMs) } : twin;
     try {
       const written = await makeTwin(keys, change, secret, entry);
       let isKnown = false;
       await rows.change(key.id, (twin) => {
         isKnown = twin.entries.some(isOf(entry));
-        return isKnown ? withMade(twin, entry, written) : twin;
+        return isKnown ? noting(withMade(twin, entry, written)) : twin;
       });
       if (!isKnown) throw new LiteLLMError('litellm_unavailable', 'LiteLLM took longer than the lease of the mirror');
     } catch (error) {
       const isDown = error instanceof LiteLLMError && error.code === 'litellm_unavailable';
-      if (isDown && vault !== undefined) return remember(key.id, entry);
+      if (isDown && vault !== undefined) return remember(key.id, entry, noting);
       const giveUp = wasSent ? lookLater : isDown ? forget : clearUp;
       await giveUp(key.id, entry).catch(() => undefined);
       // The service draws another alias, and both sides are called alike.
@@ -109,8 +118,8 @@ export function createPreparation(options: PrepareOptions): KeyHook {
   }
 
   /** Others may have cleared up already, if it took long. */
-  async function remember(keyId: string, entry: TwinEntry): Promise<void> {
-    await rows.change(keyId, (twin) => (twin.entries.some(isOf(entry)) ? twin : withEntry(twin, entry)));
+  async function remember(keyId: string, entry: TwinEntry, noting = (twin: TwinRecord) => twin): Promise<void> {
+    await rows.change(keyId, (twin) => noting(twin.entries.some(isOf(entry)) ? twin : withEntry(twin, entry)));
   }
 
   /** LiteLLM has never heard of this secret. */

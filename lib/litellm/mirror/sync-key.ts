@@ -7,7 +7,7 @@ import { type OwnPeriod, ownPeriod } from '../twin/budget-duration.ts';
 import { type TwinOptions, twinBudget, wantedTwin } from '../twin/wanted-twin.ts';
 import type { SecretVault } from '../vault.ts';
 import type { MirrorStore } from './mirror-store.ts';
-import { newTwin, type TwinEntry, type TwinRecord, type TwinRows, withEntry } from './twin-rows.ts';
+import { newTwin, type TwinEntry, type TwinRecord, type TwinRows, unsettledMs, withEntry } from './twin-rows.ts';
 import type { TwinWriter, WrittenTwin } from './twin-writer.ts';
 
 export interface SyncKeyOptions {
@@ -17,6 +17,7 @@ export interface SyncKeyOptions {
   readonly rows: TwinRows;
   readonly writer: TwinWriter;
   readonly vault: SecretVault | undefined;
+  readonly leaseMs: number;
   readonly twinOptions: () => Promise<TwinOptions>;
   readonly onChanged: (before: TwinRecord, after: TwinRecord) => void;
 }
@@ -24,8 +25,8 @@ export interface SyncKeyOptions {
 export interface SyncContext {
   /** Tries since the key was changed, this one included. */
   readonly attempts: number;
-  /** How long something may still be carried out that others have sent for this key. */
-  readonly unsettledForMs: number;
+  /** Whether LiteLLM may still carry out what others have sent for this key, or what was sent here until now. */
+  readonly isUnsettled: () => boolean;
 }
 
 /** What looking at a key came to. */
@@ -59,6 +60,8 @@ interface Look {
   readonly keys: LiteLLMKeys;
   readonly record: VirtualKeyRecord | undefined;
   readonly mustResetSpend: boolean;
+  /** Whether LiteLLM may still make this twin of what it was asked for before. */
+  readonly mayReturn: (entry: TwinEntry) => boolean;
   readonly entries: TwinEntry[];
   /** Secrets whose twins are removed. */
   readonly parted: TwinEntry[];
@@ -75,7 +78,7 @@ const partedAtMost = 20;
 const goneText = 'LiteLLM has no twin of this key, and its secret is not at hand: rotate the key to make one';
 
 export function createSyncKey(options: SyncKeyOptions): SyncKey {
-  const { store, now, rows, writer, vault, twinOptions, onChanged } = options;
+  const { store, now, rows, writer, vault, leaseMs, twinOptions, onChanged } = options;
 
   async function findRecord(keyId: string): Promise<VirtualKeyRecord | undefined> {
     const record: unknown = await store.findKey(keyId);
@@ -109,7 +112,8 @@ export function createSyncKey(options: SyncKeyOptions): SyncKey {
       againInMs.push(told.forMs);
     } else if (told.role === 'unwanted' || record === undefined) {
       look.spend = Math.max(look.spend, (await writer.remove(look.keys, entry.token)) ?? 0);
-      look.parted.push(entry);
+      if (look.mayReturn(entry)) entries.push({ ...entry, sealed: null, preparedUntilMs: null });
+      else look.parted.push(entry);
     } else {
       const written = await writeTwin(look, record, entry, told.endsAtMs);
       if (written === undefined) {
@@ -135,20 +139,21 @@ export function createSyncKey(options: SyncKeyOptions): SyncKey {
   }
 
   async function save(before: TwinRecord, after: TwinRecord): Promise<boolean> {
+    const { unsettledUntilMs } = after;
     const isStored = await rows.put(after);
     if (isStored) onChanged(before, after);
     // Whoever was quicker does not know what was sent here: what was forgotten meanwhile has to be looked at again.
-    else await rows.change(before.keyId, (current) => withForgotten(current, before));
+    else await rows.change(before.keyId, (current) => withForgotten(current, { ...before, unsettledUntilMs }));
     return isStored;
   }
 
-  return async (keyId, keys, { attempts, unsettledForMs }) => {
+  return async (keyId, keys, { attempts, isUnsettled }) => {
     // First the twin, then the record: a secret that is not being prepared any more is named by a record read later.
-    const found = (await rows.find(keyId)) ?? newTwin(keyId);
+    const twin = (await rows.find(keyId)) ?? newTwin(keyId);
     const storeNowMs = await store.now();
-    const unsettledUntilMs =
-      unsettledForMs > 0 ? storeNowMs + unsettledForMs : laterThan(found.unsettledUntilMs, storeNowMs);
-    const twin = { ...found, unsettledUntilMs };
+    const knownUntilMs = laterThan(twin.unsettledUntilMs, storeNowMs);
+    const unsettledUntil = () => (isUnsettled() ? storeNowMs + unsettledMs(leaseMs) : knownUntilMs);
+    const isTakenOver = isUnsettled();
     try {
       const record = await findRecord(keyId);
       const period = record === undefined ? undefined : periodOf(record, now());
@@ -156,11 +161,14 @@ export function createSyncKey(options: SyncKeyOptions): SyncKey {
       const look: Look = {
         ...{ keys, record, mustResetSpend, entries: [], parted: [], warnings: [], againInMs: [] },
         ...{ spend: 0, isMissing: false },
+        // Whoever had the key before can have asked for no other twins than those of secrets in the vault.
+        mayReturn: ({ sealed }) => knownUntilMs !== null || (isTakenOver && sealed !== null),
       };
-      if (unsettledUntilMs !== null) look.againInMs.push(unsettledUntilMs - storeNowMs);
       if (period !== undefined) look.againInMs.push(Math.max(0, period.endMs - now()));
       const countsSinceMs = mustResetSpend ? now() : (twin.spendSinceMs ?? now());
       await lookAtAll(look, twin, storeNowMs);
+      const unsettledUntilMs = unsettledUntil();
+      if (unsettledUntilMs !== null) look.againInMs.push(unsettledUntilMs - storeNowMs);
       const { entries, parted, warnings, againInMs, isMissing } = look;
       if (record === undefined && entries.length === 0) {
         if (await rows.remove(twin)) return { outcome: 'done', againInMs: null };
@@ -179,13 +187,15 @@ export function createSyncKey(options: SyncKeyOptions): SyncKey {
         attempts: 0,
         mustResetSpend: false,
         spendSinceMs: period === undefined ? null : countsSinceMs,
+        unsettledUntilMs,
       });
       if (!isStored) return { outcome: 'overtaken' };
       return { outcome: 'done', againInMs: againInMs.length === 0 ? null : Math.min(...againInMs) };
     } catch (error) {
       if (!(error instanceof LiteLLMError)) throw error;
       const state = error.code === 'litellm_unavailable' ? 'pending' : 'error';
-      const isStored = await save(twin, { ...twin, state, error: error.message, attempts });
+      const failed = { state, error: error.message, attempts, unsettledUntilMs: unsettledUntil() } as const;
+      const isStored = await save(twin, { ...twin, ...failed });
       return isStored ? { outcome: 'failed', isDown: state === 'pending' } : { outcome: 'overtaken' };
     }
   };
@@ -233,8 +243,10 @@ function withAliases(judged: readonly Judged[], record: VirtualKeyRecord | undef
     .sort((a, b) => Number(isCurrent(a.entry, record)) - Number(isCurrent(b.entry, record)));
 }
 
-/** What is known of a twin now, and the secrets that were known before. */
-function withForgotten(current: TwinRecord, before: TwinRecord): TwinRecord {
+/** What is known of a twin now, and what was known before: its secrets, and what LiteLLM may still carry out. */
+function withForgotten(found: TwinRecord, before: TwinRecord): TwinRecord {
+  const unsettledUntilMs = Math.max(found.unsettledUntilMs ?? 0, before.unsettledUntilMs ?? 0) || null;
+  const current = { ...found, unsettledUntilMs };
   return before.entries
     .filter(({ token }) => !current.entries.some((entry) => entry.token === token))
     .reduce((twin, entry) => withEntry(twin, { ...entry, sealed: null, preparedUntilMs: null }), current);

@@ -53,7 +53,7 @@ export interface TwinRecord {
   readonly spendSinceMs: number | null;
   /** The spend of the key was set to zero, and that of its twins has yet to be. */
   readonly mustResetSpend: boolean;
-  /** Until then, by the store's clock, LiteLLM may still carry out what somebody sent who has lost the key. */
+  /** Until then, by the store's clock, LiteLLM may still carry out what it was sent and has not answered. */
   readonly unsettledUntilMs: number | null;
   /** Of its row; 0: there is none yet. */
   readonly version: number;
@@ -63,6 +63,11 @@ export function newTwin(keyId: string): TwinRecord {
   const nothing = { entries: [], parted: [], error: null, warnings: [], attempts: 0, syncedAtMs: null };
   const spend = { spendSinceMs: null, mustResetSpend: false };
   return { keyId, state: 'pending', ...nothing, ...spend, unsettledUntilMs: null, version: 0 };
+}
+
+/** How long after a look began LiteLLM may carry out what was sent during it: as long again as it can last. */
+export function unsettledMs(leaseMs: number): number {
+  return leaseMs * 2;
 }
 
 /** With an entry in place of the one of the same secret, or with one more. */

@@ -55,10 +55,14 @@ export function createWorker({ store, client, syncKey, leaseMs, logger }: Worker
   }
 
   async function lookAt({ row, sendUntilMs }: Claimed): Promise<Looked> {
-    const looked = await syncKey(row.keyId, client.keysUntil(sendUntilMs), {
+    // What the worker before this one has sent may still be carried out.
+    let isUnsettled = row.isTakenOver;
+    const onUnanswered = () => {
+      isUnsettled = true;
+    };
+    const looked = await syncKey(row.keyId, client.keysUntil(sendUntilMs, { onUnanswered }), {
       attempts: row.attempts,
-      // Until then something that the worker before this one has sent may still be carried out.
-      unsettledForMs: row.isTakenOver ? leaseMs + client.timeoutMs : 0,
+      isUnsettled: () => isUnsettled,
     });
     switch (looked.outcome) {
       case 'overtaken':

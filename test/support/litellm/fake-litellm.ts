@@ -34,7 +34,9 @@ export type Fault =
       readonly body?: unknown;
     }
   /** Does nothing, and leaves the request unanswered. */
-  | { readonly kind: 'silence' };
+  | { readonly kind: 'silence' }
+  /** Does it then, when whoever asked may have given up. */
+  | { readonly kind: 'late'; readonly when: Promise<void> };
 
 /** A request that changes a key, as it came. */
 export interface FakeWrite {
@@ -114,7 +116,8 @@ export async function fakeLiteLLM({
     if (fault?.kind === 'lost_reply') res.json = () => res.destroy();
     if (/^\/key\/(generate|update|block|unblock|delete)$/.test(req.path))
       writes.push({ path: req.path, body: req.body });
-    next();
+    if (fault?.kind === 'late') void fault.when.then(() => next());
+    else next();
   });
   app.get('/health/readiness', (_req, res) => {
     res.json(isNew ? { status: 'healthy', db } : { status: 'connected', db, litellm_version: version });
