@@ -13,7 +13,10 @@ import {
 } from 'express-llm-keys';
 import { createEchoModel } from 'express-llm-keys/testing';
 
-const prices = priceBook({ 'gpt-4o*': { inputPerMillion: 2.5, outputPerMillion: 10 } });
+const prices = priceBook({
+  'gpt-4o': { inputPerMillion: 2.5, outputPerMillion: 10 },
+  'gpt-4o-mini': { inputPerMillion: 0.15, outputPerMillion: 0.6 },
+});
 const keys = createVirtualKeys({ store: memoryStore(), prices });
 const { key, secret } = await keys.create({
   name: 'Production',

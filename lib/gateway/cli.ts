@@ -33,6 +33,7 @@ Environment
   DATABASE_URL                  keeps everything in Postgres; needs the packages knex and pg
   REDIS_URL                     keeps everything in Redis, or with DATABASE_URL what is counted;
                                 needs the package ioredis
+  DATABASE_SCHEMA, REDIS_PREFIX where in them                       llm_keys, llm-keys:
   UPSTREAM_BASE_URL             where requests go, such as https://api.openai.com/v1; else the echo model answers
   UPSTREAM_API_KEY              the key for it
   LITELLM_BASE_URL, LITELLM_MASTER_KEY
@@ -87,9 +88,9 @@ function version(): string {
 }
 
 async function runMigrations(): Promise<void> {
-  const databaseUrl = process.env.DATABASE_URL?.trim() ?? '';
-  if (databaseUrl === '') throw new StartError('DATABASE_URL must be set: it says where the tables are');
-  const applied = await migratePostgres(databaseUrl);
+  const { DATABASE_URL: databaseUrl = '', DATABASE_SCHEMA: schema } = process.env;
+  if (databaseUrl.trim() === '') throw new StartError('DATABASE_URL must be set: it says where the tables are');
+  const applied = await migratePostgres(databaseUrl.trim(), schema?.trim() || undefined);
   process.stdout.write(applied.length === 0 ? 'Nothing to do\n' : `Applied ${applied.join(', ')}\n`);
 }
 

@@ -9,6 +9,9 @@ export interface GatewaySettings {
   /** With a database, only counters are kept in Redis. `null`: none; without either, all is kept in memory. */
   readonly redisUrl: string | null;
   readonly databaseUrl: string | null;
+  /** Where in them; `undefined`: where the stores keep things by default. */
+  readonly redisPrefix: string | undefined;
+  readonly databaseSchema: string | undefined;
   /** `null`: keys are not mirrored. */
   readonly litellm: LiteLLMSettings | null;
   readonly secretPrefix: string | undefined;
@@ -62,12 +65,15 @@ export function readEnvironment(env: Environment): GatewaySettings {
   const redisUrl = read('REDIS_URL', 'a redis or rediss URL', serviceUrl('redis:', 'rediss:')) ?? null;
   const databaseUrl =
     read('DATABASE_URL', 'a postgres or postgresql URL', serviceUrl('postgres:', 'postgresql:')) ?? null;
+  const redisPrefix = read('REDIS_PREFIX', 'printable characters without spaces and braces', matching(/^[^\s{}]+$/));
+  const databaseSchema = read('DATABASE_SCHEMA', 'the name of a schema', matching(/^\S{1,63}$/));
   const secretPrefix = read('VIRTUAL_KEY_PREFIX', '1 to 32 characters of A-Z a-z 0-9 _ -', matching(/^[\w-]{1,32}$/));
   const litellm = readLiteLLM(read, problems);
   const maxBudget = read('VIRTUAL_KEY_DEFAULT_BUDGET', `USD from 0 to ${maxBudgetUsd}`, amount(maxBudgetUsd));
   const tpmLimit = read('VIRTUAL_KEY_DEFAULT_TPM', 'a whole number of tokens', wholeNumber());
   const rpmLimit = read('VIRTUAL_KEY_DEFAULT_RPM', 'a whole number of requests', wholeNumber());
 
+  problems.push(...unknownVariables(env));
   if (apiKey !== undefined && baseUrl === undefined) problems.push('UPSTREAM_API_KEY needs UPSTREAM_BASE_URL');
   if (adminToken === null && !isLoopback(host)) {
     problems.push(`ADMIN_TOKEN must be set when HOST is ${host}: others can reach it`);
@@ -84,6 +90,8 @@ export function readEnvironment(env: Environment): GatewaySettings {
     upstream: baseUrl === undefined ? null : { baseUrl, apiKey },
     redisUrl,
     databaseUrl,
+    redisPrefix,
+    databaseSchema,
     litellm,
     secretPrefix,
     keyDefaults: {
@@ -92,6 +100,15 @@ export function readEnvironment(env: Environment): GatewaySettings {
       ...(rpmLimit !== undefined && { rpmLimit }),
     },
   };
+}
+
+const ownPrefix = 'VIRTUAL_KEY_';
+const ownNames = ['PREFIX', 'DEFAULT_BUDGET', 'DEFAULT_TPM', 'DEFAULT_RPM'].map((name) => ownPrefix + name);
+
+/** A default limit whose name is mistyped would be none at all. */
+function unknownVariables(env: Environment): readonly string[] {
+  const unknown = Object.keys(env).filter((name) => name.startsWith(ownPrefix) && !ownNames.includes(name));
+  return unknown.map((name) => `${name} is unknown; there are ${ownNames.join(', ')}`);
 }
 
 /** The value of a variable as `parse` reads it; what it cannot read is a problem. */

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { SingleBar } from 'cli-progress';
-import { createVirtualKeys } from '../index.ts';
+import { createVirtualKeys, LiteLLMError } from '../index.ts';
 import type { VirtualKeys } from '../keys/virtual-keys.ts';
 import type { Mirror, ReconcilePolicy } from '../litellm/index.ts';
 import { type Environment, readEnvironment, StartError } from './environment.ts';
@@ -122,6 +122,8 @@ export async function runLiteLLMCommand(asked: LiteLLMCommand, env: Environment,
     const upstreamKey = settings.upstream?.apiKey;
     const result = await run({ ...asked, mirror, bar: progressBar, upstreamKey });
     terminal.write(`${JSON.stringify(result, null, 2)}\n`);
+  } catch (error) {
+    throw error instanceof LiteLLMError ? new StartError(error.message, { cause: error }) : error;
   } finally {
     await mirror?.stop();
     await keys?.close();

@@ -18,6 +18,34 @@ export function createMirror(
   }
 }
 
+const startAgainMs = 5000;
+
+/**
+ * Starts a mirror, and goes on trying where LiteLLM is away: keys are good here without it. The function returned gives up.
+ *
+ * @throws StartError saying what is wrong with the proxy
+ */
+export async function keepStarting(mirror: Mirror, warn: (message: string) => void): Promise<() => void> {
+  let timer: NodeJS.Timeout | undefined;
+  const tryAgain = () => {
+    timer = setTimeout(() => {
+      mirror.start().catch((error: unknown) => {
+        if (error instanceof LiteLLMError && error.code !== 'litellm_unavailable') warn(`LiteLLM: ${error.message}`);
+        tryAgain();
+      });
+    }, startAgainMs);
+  };
+  try {
+    await startMirror(mirror);
+  } catch (error) {
+    const { cause } = error instanceof StartError ? error : {};
+    if (!(cause instanceof LiteLLMError) || cause.code !== 'litellm_unavailable') throw error;
+    warn(`${cause.message}; keys reach it when it is there`);
+    tryAgain();
+  }
+  return () => clearTimeout(timer);
+}
+
 /** @throws StartError saying what is wrong with the proxy */
 export async function startMirror(mirror: Mirror): Promise<void> {
   try {

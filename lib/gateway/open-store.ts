@@ -17,12 +17,14 @@ export interface OpenStore {
 export async function openStore({
   redisUrl,
   databaseUrl,
-}: Pick<GatewaySettings, 'redisUrl' | 'databaseUrl'>): Promise<OpenStore> {
-  const postgres = databaseUrl === null ? undefined : await openPostgres(databaseUrl);
+  redisPrefix,
+  databaseSchema,
+}: Pick<GatewaySettings, 'redisUrl' | 'databaseUrl' | 'redisPrefix' | 'databaseSchema'>): Promise<OpenStore> {
+  const postgres = databaseUrl === null ? undefined : await openPostgres(databaseUrl, databaseSchema);
   const redis =
     redisUrl === null
       ? undefined
-      : await openRedis(redisUrl).catch(async (error: unknown) => {
+      : await openRedis(redisUrl, redisPrefix).catch(async (error: unknown) => {
           await postgres?.close();
           throw error;
         });

@@ -32,9 +32,9 @@ async function connect(url: string): Promise<Knex> {
 }
 
 /** Opens a store in the Postgres at this URL. @throws StartError where its tables are not those of this version */
-export async function openPostgres(url: string) {
+export async function openPostgres(url: string, schema?: string) {
   const knex = await connect(url);
-  const store = postgresStore({ knex });
+  const store = postgresStore({ knex, schema });
   try {
     await store.ping();
   } catch (cause) {
@@ -51,10 +51,10 @@ export async function openPostgres(url: string) {
 }
 
 /** Brings the tables in the Postgres at this URL to this version; answers the names of what was applied. */
-export async function migratePostgres(url: string): Promise<readonly string[]> {
+export async function migratePostgres(url: string, schema?: string): Promise<readonly string[]> {
   const knex = await connect(url);
   try {
-    return (await migrate(knex)).applied;
+    return (await migrate(knex, { schema })).applied;
   } catch (cause) {
     throw noAnswer('DATABASE_URL', 'Postgres', cause);
   } finally {

@@ -3,7 +3,7 @@ import { redisStore } from '../stores/redis/index.ts';
 import { loadDrivers, noAnswer } from './drivers.ts';
 
 /** Opens a store in the Redis at this URL, with a client that fails soon where Redis does not answer. */
-export async function openRedis(url: string) {
+export async function openRedis(url: string, prefix?: string) {
   const { Redis } = await loadDrivers(() => import('ioredis'), 'REDIS_URL', 'ioredis');
   const client = new Redis(url, {
     enableOfflineQueue: false,
@@ -21,5 +21,5 @@ export async function openRedis(url: string) {
   }
   // The service tells of calls that fail. Without a listener the driver would print each error, with the address in it.
   client.on('error', () => undefined);
-  return { store: redisStore({ client }), close: async () => client.disconnect() };
+  return { store: redisStore({ client, prefix }), close: async () => client.disconnect() };
 }

@@ -9,7 +9,7 @@ import { createEchoModel } from '../testing/index.ts';
 import type { PriceBook } from '../usage/pricing.ts';
 import { type Environment, type GatewaySettings, readEnvironment, StartError } from './environment.ts';
 import { createGatewayApp } from './gateway-app.ts';
-import { createMirror, startMirror } from './litellm-mirror.ts';
+import { createMirror, keepStarting } from './litellm-mirror.ts';
 import { openStore } from './open-store.ts';
 import { echoMaxOutputTokens, gatewayPrices } from './prices.ts';
 import { createUpstreamProxy } from './upstream-proxy.ts';
@@ -54,6 +54,7 @@ export async function startGateway(env: Environment, options: StartGatewayOption
   const model = createModel(settings, prices, logger.warn);
   const server = createServer(createGatewayApp({ keys, adminToken, model: model.handler, logError: logger.error }));
   let mirror: Mirror | undefined;
+  let giveUpMirror: (() => void) | undefined;
   let closing: Promise<void> | undefined;
 
   async function close(): Promise<void> {
@@ -64,6 +65,7 @@ export async function startGateway(env: Environment, options: StartGatewayOption
   }
 
   async function leave(): Promise<void> {
+    giveUpMirror?.();
     await mirror?.stop();
     await keys.close();
     model.close();
@@ -73,7 +75,7 @@ export async function startGateway(env: Environment, options: StartGatewayOption
   try {
     if (settings.litellm !== null) {
       mirror = createMirror(keys, settings.litellm);
-      await startMirror(mirror);
+      giveUpMirror = await keepStarting(mirror, logger.warn);
     }
     await listen(server, settings);
   } catch (error) {

@@ -24,6 +24,9 @@ export function welcomeText({ url, settings, adminToken, storeName }: Welcome): 
       ? 'The echo model answers: it repeats what it is told. Set UPSTREAM_BASE_URL for a real one.'
       : `Requests go to ${upstream.baseUrl}`,
     ...(settings.litellm === null ? [] : [`Keys are mirrored to LiteLLM at ${settings.litellm.baseUrl}`]),
+    ...(settings.litellm !== null && storeName === 'memory'
+      ? ['Their twins there outlive this process, which forgets them: set DATABASE_URL or REDIS_URL.']
+      : []),
     ...(isOwnToken ? [] : ['', `Admin token, made for this run: ${token}`]),
     '',
     'Make a key (its secret is shown this once):',

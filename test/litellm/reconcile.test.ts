@@ -139,6 +139,16 @@ describe('Mirror.reconcile', function () {
     assert.equal(await client.keys.find(tokenOf(known.secret)), undefined);
   });
 
+  it('removes nothing for a store of which LiteLLM has no twin: it may be the wrong one', async () => {
+    const right = await side();
+    const made = await makeKeys(right, 2);
+    const wrong = await side({ deploymentId: right.deploymentId });
+    const report = await wrong.mirror.reconcile();
+    assert.deepEqual(report, { checked: 0, ...nothing, extra: report.extra });
+    assert.deepEqual(report.extra.toSorted(), made.map(({ alias }) => alias).toSorted());
+    for (const { token } of made) assert.ok((await client.keys.find(token)) !== undefined);
+  });
+
   it('removes twins that have no key, of its own deployment, where that has a name', async () => {
     const lost = await side();
     const [stray] = await makeKeys(lost, 1);

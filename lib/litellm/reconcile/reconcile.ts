@@ -13,7 +13,7 @@ export interface ReconcileOptions {
   readonly dryRun?: boolean | undefined;
   /**
    * `ours`: twins become what their keys are, and twins without a key are removed where the mirror was given a
-   * `deploymentId`. `theirs`: keys become what their twins are, as far as their maximums let them. `report`: as `dryRun`.
+   * `deploymentId` and LiteLLM has twins of keys that are here. `theirs`: keys become what their twins are, as far as their maximums let them. `report`: as `dryRun`.
    *
    * @defaultValue the mirror's
    */
@@ -57,7 +57,7 @@ export function createReconcile(context: ReconcileContext, usualPolicy: Reconcil
     const strays = await judgeStrays(context, unfound(surveyed.strays, findings));
     const changes = dryRun || policy === 'report' ? null : policy;
     const mended = changes === null ? [] : await mendAll(context, findings, { policy: changes, progress });
-    const removes = changes === 'ours' && context.isNamed;
+    const removes = changes === 'ours' && context.isNamed && surveyed.hasTwins;
     const removed = new Set(removes ? await removeStrays(context, strays) : []);
     return {
       checked: surveyed.checked,

@@ -14,6 +14,8 @@ export interface Survey {
   readonly checked: number;
   /** Keys whose twins are not there, or not what they should be. */
   readonly suspects: readonly string[];
+  /** Whether LiteLLM has twins of keys that are here: where it has none, this may be the wrong store. */
+  readonly hasTwins: boolean;
   /** Twins of this deployment that no key names. */
   readonly strays: readonly ListedKey[];
   /** The token of a secret that LiteLLM has and no row of a twin names, by what a record may store of it. */
@@ -41,6 +43,7 @@ export async function survey(context: ReconcileContext, progress: ProgressMeter)
   return {
     checked,
     suspects,
+    hasTwins: [...claimed].some((token) => listed.has(token)),
     strays: free.filter((theirs) => readMark(theirs) !== undefined),
     unclaimed: new Map(free.flatMap(({ token }) => context.hashesOfDigest(token).map((hash) => [hash, token]))),
   };

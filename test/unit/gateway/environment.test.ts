@@ -10,6 +10,8 @@ describe('readEnvironment', () => {
       upstream: null,
       redisUrl: null,
       databaseUrl: null,
+      redisPrefix: undefined,
+      databaseSchema: undefined,
       litellm: null,
       secretPrefix: undefined,
       keyDefaults: {},
@@ -25,6 +27,8 @@ describe('readEnvironment', () => {
       UPSTREAM_API_KEY: 'sk-upstream',
       REDIS_URL: 'rediss://me:pw@host:6380/1',
       DATABASE_URL: 'postgresql://host/keys?sslmode=require',
+      REDIS_PREFIX: 'acme:',
+      DATABASE_SCHEMA: 'acme',
       LITELLM_BASE_URL: 'http://litellm:4000/proxy',
       LITELLM_MASTER_KEY: 'sk-master',
       LITELLM_DEPLOYMENT_ID: 'production',
@@ -41,6 +45,8 @@ describe('readEnvironment', () => {
       upstream: { baseUrl: new URL('https://api.openai.com/v1'), apiKey: 'sk-upstream' },
       redisUrl: 'rediss://me:pw@host:6380/1',
       databaseUrl: 'postgresql://host/keys?sslmode=require',
+      redisPrefix: 'acme:',
+      databaseSchema: 'acme',
       litellm: {
         baseUrl: 'http://litellm:4000/proxy',
         masterKey: 'sk-master',
@@ -102,6 +108,11 @@ describe('readEnvironment', () => {
       (amount) =>
         [{ VIRTUAL_KEY_DEFAULT_BUDGET: amount }, 'VIRTUAL_KEY_DEFAULT_BUDGET must be USD from 0 to 9000000'] as const,
     ),
+    [{ REDIS_PREFIX: 'a{b}' }, 'REDIS_PREFIX must be printable characters without spaces and braces'],
+    [
+      { VIRTUAL_KEY_DEFAULT_RMP: '5' },
+      'VIRTUAL_KEY_DEFAULT_RMP is unknown; there are VIRTUAL_KEY_PREFIX, VIRTUAL_KEY_DEFAULT_BUDGET, VIRTUAL_KEY_DEFAULT_TPM, VIRTUAL_KEY_DEFAULT_RPM',
+    ],
     [{ VIRTUAL_KEY_DEFAULT_TPM: '1.5' }, 'VIRTUAL_KEY_DEFAULT_TPM must be a whole number of tokens'],
     [
       { PORT: 'x', VIRTUAL_KEY_DEFAULT_RPM: '-1' },
