@@ -36,10 +36,14 @@ interface Mirrored {
 describe('mirrorToLiteLLM, when something fails', () => {
   const closing: (() => Promise<void>)[] = [];
 
-  async function mirrored(options: Partial<MirrorOptions> = {}, fake: FakeOptions = {}): Promise<Mirrored> {
+  async function mirrored(
+    options: Partial<MirrorOptions> = {},
+    fake: FakeOptions = {},
+    clock = () => Date.now(),
+  ): Promise<Mirrored> {
     const [proxy, log] = [await fakeLiteLLM(fake), testLog()];
     const store = faultyStore<Store>(memoryStore());
-    const keys = createVirtualKeys({ store: store.store, logger: log, storeTimeoutMs: 100 });
+    const keys = createVirtualKeys({ store: store.store, logger: log, clock, storeTimeoutMs: 100 });
     const client = createLiteLLMClient({ baseUrl: proxy.baseUrl, masterKey: proxy.masterKey, timeoutMs: 1000 });
     const mirror = mirrorToLiteLLM({ keys, client, deploymentId: 'test', leaseMs, ...options });
     closing.push(mirror.stop, () => keys.close(), proxy.close);
@@ -322,6 +326,19 @@ describe('mirrorToLiteLLM, when something fails', () => {
           assert.deepEqual((await mirror.status()).waiting, { now: 0, later: 0 });
         });
       }
+    }
+  });
+
+  it('a twin ends no later than its key where the clock of LiteLLM is ahead', async () => {
+    const { keys, mirror, client } = await mirrored({}, {}, () => Date.now() - 5000);
+    const expiresAtMs = Date.now() + 3_600_000;
+    const { key, secret } = await keys.create({ name: 'Ending', models: ['*'], expiresAt: expiresAtMs });
+    for (const addedMs of [0, 600_000]) {
+      if (addedMs > 0) await keys.update(key.id, { expiresAt: expiresAtMs + addedMs });
+      await mirror.flush();
+      assert.equal((await keys.get(key.id)).sync?.state, 'synced');
+      const endsMs = Date.parse((await client.keys.find(sha256(secret)))?.expires ?? '');
+      assert.ok(endsMs <= expiresAtMs + addedMs && endsMs > expiresAtMs + addedMs - 2000);
     }
   });
 

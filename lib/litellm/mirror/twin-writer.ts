@@ -56,9 +56,15 @@ export function createTwinWriter({ deploymentId, now, ensureTeam, onEnterpriseOn
     }
   }
 
-  async function send(keys: LiteLLMKeys, token: string, wanted: WantedTwin, alias: string, theirs: LiteLLMKey) {
+  async function send(
+    keys: LiteLLMKeys,
+    token: string,
+    wanted: WantedTwin,
+    alias: string,
+    { theirs, nowMs }: { readonly theirs: LiteLLMKey; readonly nowMs: number },
+  ): Promise<void> {
     if (wanted.team_id !== null && wanted.team_id !== theirs.team_id) await ensureTeam(wanted.team_id);
-    await keys.update(token, twinSettings(wanted, alias, { nowMs: now(), theirs }));
+    await keys.update(token, twinSettings(wanted, alias, { nowMs, theirs }));
     if (theirs.blocked && !wanted.blocked) await keys.unblock(token);
   }
 
@@ -69,16 +75,20 @@ export function createTwinWriter({ deploymentId, now, ensureTeam, onEnterpriseOn
     wanted: WantedTwin,
     alias: string,
     theirs: LiteLLMKey,
+    aheadMs = 0,
   ): Promise<WrittenTwin> {
     refuseForeign(theirs);
     const { spend } = theirs;
     if (differences(wanted, alias, theirs).length === 0) return { alias, warnings: wanted.warnings, spend };
     const sent = await underFreeAlias(alias, (free) =>
-      degrading(wanted, (reduced) => send(keys, token, reduced, free, theirs)),
+      degrading(wanted, (reduced) => send(keys, token, reduced, free, { theirs, nowMs: now() + aheadMs })),
     );
     const reduced = sent.done.wanted;
     const after = await keys.find(token);
     if (after === undefined) throw new LiteLLMError('litellm_unexpected', 'The twin was removed while it was mended');
+    const lateMs = endsLateMs(reduced, after);
+    // LiteLLM counts from its own time, which is ahead of ours.
+    if (lateMs > 0 && aheadMs === 0) return mend(keys, token, reduced, sent.alias, after, lateMs);
     const left = differences(reduced, sent.alias, after);
     return { alias: sent.alias, warnings: [...reduced.warnings, ...toleratedOf(left)], spend };
   }
@@ -129,6 +139,11 @@ export function createTwinWriter({ deploymentId, now, ensureTeam, onEnterpriseOn
       return theirs.spend;
     },
   };
+}
+
+/** How much later than its key a twin ends. */
+function endsLateMs({ expiresAtMs }: WantedTwin, { expires }: LiteLLMKey): number {
+  return expiresAtMs === null || expires === null ? 0 : Math.max(0, Date.parse(expires) - expiresAtMs);
 }
 
 interface Degraded<T> {
