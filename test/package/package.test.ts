@@ -47,6 +47,17 @@ describe('The package, installed from its tarball', function () {
     );
   });
 
+  it('has a command that starts without any driver', async () => {
+    const bin = join(folder, 'node_modules', '.bin', 'express-llm-keys');
+    assert.match((await run(bin, ['--help'], { cwd: folder })).stdout, /^Usage: express-llm-keys /);
+    await assert.rejects(
+      run(bin, ['migrate'], { cwd: folder, env: { ...process.env, DATABASE_URL: 'postgres://h' } }),
+      {
+        stderr: 'express-llm-keys: DATABASE_URL needs drivers that are not installed: npm install knex pg\n',
+      },
+    );
+  });
+
   for (const [modules, script] of [
     ['ES modules', 'answer.mjs'],
     ['CommonJS', 'answer.cjs'],
