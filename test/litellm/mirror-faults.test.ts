@@ -456,6 +456,32 @@ describe('mirrorToLiteLLM, when something fails', () => {
     assert.deepEqual(log.lines, []);
   });
 
+  it('leaves a secret that waits to a process that has the vault, whether that one queues or not', async () => {
+    const { keys, proxy, store, client, mirror, twins } = await mirrored(queue);
+    proxy.goDown();
+    const { key, secret } = await keys.create({ name: 'Locked', models: ['*'] });
+    proxy.goDown(false);
+    await mirror.stop();
+    const shared = { store: store.store, storeTimeoutMs: 100 };
+    const others = [createVirtualKeys(shared), createVirtualKeys(shared)] as const;
+    closing.push(...others.map((other) => () => other.close()));
+    const without = mirrorToLiteLLM({ keys: others[0], client, deploymentId: 'test', leaseMs });
+    mock.timers.tick(leaseMs + 1);
+    await without.flush();
+    await without.reconcile();
+    const { sync } = await others[0].get(key.id);
+    assert.deepEqual(
+      [sync?.state, sync?.error],
+      ['pending', 'The secret waits in a vault that this process has not got'],
+    );
+    assert.deepEqual(await twins(), []);
+    const withVault = mirrorToLiteLLM({ keys: others[1], client, deploymentId: 'test', leaseMs, vault });
+    mock.timers.tick(leaseMs + 1);
+    await withVault.flush();
+    assert.deepEqual(await twins(), [sha256(secret)]);
+    assert.equal((await others[1].get(key.id)).sync?.state, 'synced');
+  });
+
   it('tells nobody a secret, a hash, a token or the master key', async () => {
     const { keys, mirror, proxy, store, log } = await mirrored(queue);
     const told: unknown[] = [];

@@ -41,7 +41,10 @@ export interface CheckedMirrorOptions {
   readonly deploymentId: string;
   /** Whether twins without a key may be removed. */
   readonly isNamed: boolean;
+  /** Opens secrets that wait. */
   readonly vault: SecretVault | undefined;
+  /** Whether new secrets may wait. */
+  readonly queues: boolean;
   readonly models: EveryModel;
   readonly limits: 'twin' | 'ours';
   readonly policy: ReconcilePolicy;
@@ -77,8 +80,9 @@ export function checkMirrorOptions(options: MirrorOptions): CheckedMirrorOptions
     throw new TypeError(`${where}: leaseMs must be more than twice the client's timeoutMs of ${client.timeoutMs}`);
   }
   const isNamed = options.deploymentId !== undefined;
-  const waiting = whenDown === 'queue' && vault !== undefined ? discreetVault(vault) : undefined;
-  return { keys, client, deploymentId, isNamed, vault: waiting, models, limits, policy, leaseMs };
+  const discreet = vault === undefined ? undefined : discreetVault(vault);
+  const queues = whenDown === 'queue';
+  return { keys, client, deploymentId, isNamed, vault: discreet, queues, models, limits, policy, leaseMs };
 }
 
 function expectOneOf(name: string, value: string, allowed: readonly string[]): void {

@@ -59,7 +59,7 @@ export interface Mirror {
  */
 export function mirrorToLiteLLM(options: MirrorOptions): Mirror {
   const checked = checkMirrorOptions(options);
-  const { keys, client, deploymentId, vault, models, limits, leaseMs } = checked;
+  const { keys, client, deploymentId, vault, queues, models, limits, leaseMs } = checked;
   const internals = internalsOf('mirrorToLiteLLM', keys);
   const { secrets, hooks, mirror: place, events, now, options: service } = internals;
   if (!service.secretPrefix.startsWith('sk-')) {
@@ -92,7 +92,8 @@ export function mirrorToLiteLLM(options: MirrorOptions): Mirror {
   const worker = createWorker({ store, client, syncKey, leaseMs, logger: service.logger });
   const lookNow = createLookNow({ store, rows, worker, patienceMs: client.timeoutMs });
   const preparation = createPreparation({
-    ...{ store, now, client, rows, writer, twinOptions, vault, leaseMs },
+    ...{ store, now, client, rows, writer, twinOptions, leaseMs },
+    vault: queues ? vault : undefined,
     hash: secrets.hash,
     wake: worker.wake,
   });

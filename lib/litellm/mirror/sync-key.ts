@@ -77,6 +77,8 @@ interface Look {
 const partedAtMost = 20;
 const goneText = 'LiteLLM has no twin of this key, and its secret is not at hand: rotate the key to make one';
 
+const lockedText = 'The secret waits in a vault that this process has not got';
+
 export function createSyncKey(options: SyncKeyOptions): SyncKey {
   const { store, now, rows, writer, vault, leaseMs, twinOptions, onChanged } = options;
 
@@ -100,7 +102,8 @@ export function createSyncKey(options: SyncKeyOptions): SyncKey {
       if (mustResetSpend && written.spend > 0) await writer.resetSpend(keys, token);
       return written;
     }
-    if (sealed === null || vault === undefined) return undefined;
+    if (sealed === null) return undefined;
+    if (vault === undefined) throw new LiteLLMError('litellm_unavailable', lockedText);
     const secret = await vault.open(sealed);
     return writer.generate(keys, secret, wanted, alias, mustResetSpend ? 0 : spend);
   }
