@@ -2,7 +2,13 @@ import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
 import express from 'express';
 import { createVirtualKeys, getLlm, memoryStore, priceBook, type VirtualKeys } from '../../lib/index.ts';
-import { createLiteLLMClient, type LiteLLMClient, type Mirror, mirrorToLiteLLM } from '../../lib/litellm/index.ts';
+import {
+  createLiteLLMClient,
+  type LiteLLMClient,
+  type LiteLLMSpendQuery,
+  type Mirror,
+  mirrorToLiteLLM,
+} from '../../lib/litellm/index.ts';
 import { chainedApp } from '../support/apps.ts';
 import { type Listening, listen } from '../support/listen.ts';
 import { fakeLiteLLM } from '../support/litellm/fake-litellm.ts';
@@ -167,8 +173,48 @@ describe('Mirror.pullSpend', function () {
   });
 });
 
+/** A call that ends in the millisecond in which a pull begins is left to the next one. */
+async function nextMillisecond(): Promise<void> {
+  const nowMs = Date.now();
+  while (Date.now() === nowMs) await new Promise(setImmediate);
+}
+
 describe('Mirror.pullSpend: what it asks', function () {
   this.timeout(60_000);
+
+  it('goes on where a key is deleted meanwhile, and leaves nothing of it', async () => {
+    const fake = await fakeLiteLLM();
+    const keys = createVirtualKeys({ store: memoryStore(), logger: testLog() });
+    const client = createLiteLLMClient({ baseUrl: fake.baseUrl, masterKey: fake.masterKey });
+    let gone: string | undefined;
+    async function spendLogs(query: LiteLLMSpendQuery) {
+      const id = gone;
+      gone = undefined;
+      if (id !== undefined) {
+        await keys.delete(id);
+        await mirror.flush();
+      }
+      return client.spendLogs(query);
+    }
+    const mirror = mirrorToLiteLLM({ keys, client: { ...client, spendLogs } });
+    const made = [];
+    for (const name of ['Kept', 'Gone']) made.push(await keys.create({ name, models: ['gpt-4o'] }));
+    for (const { secret } of made) {
+      await fetch(`${fake.baseUrl}/v1/chat/completions`, {
+        method: 'POST',
+        headers: { authorization: `Bearer ${secret}`, 'content-type': 'application/json' },
+        body: JSON.stringify({ model: 'gpt-4o' }),
+      });
+    }
+    await nextMillisecond();
+    gone = made[1]?.key.id;
+    assert.equal((await mirror.pullSpend({ settleMs: 0 })).recorded, 1);
+    const { waiting, ...counts } = await mirror.status();
+    assert.deepEqual([counts, waiting.now], [{ pending: 0, synced: 1, error: 0, orphaned: 0 }, 0]);
+    await mirror.stop();
+    await keys.close();
+    await fake.close();
+  });
 
   it('reads the log of those keys that have spent something since, and of no other', async () => {
     const fake = await fakeLiteLLM();
@@ -190,6 +236,7 @@ describe('Mirror.pullSpend: what it asks', function () {
     for (let at = 0; at < 150; at += 1) await call();
     async function pagesOf(): Promise<number> {
       const before = fake.requests.length;
+      await nextMillisecond();
       await mirror.pullSpend({ settleMs: 0 });
       return fake.requests.slice(before).filter((request) => request === 'GET /spend/logs/v2').length;
     }

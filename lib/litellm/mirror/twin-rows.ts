@@ -65,6 +65,11 @@ export function newTwin(keyId: string): TwinRecord {
   return { keyId, state: 'pending', ...nothing, ...spend, unsettledUntilMs: null, version: 0 };
 }
 
+/** Whether nothing is known of the key yet, or nothing any more. */
+export function isNewTwin({ version }: TwinRecord): boolean {
+  return version === 0;
+}
+
 /** How long after a look began LiteLLM may carry out what was sent during it: as long again as it can last. */
 export function unsettledMs(leaseMs: number): number {
   return leaseMs * 2;
@@ -85,7 +90,7 @@ export interface TwinRows {
   findAll(keyIds: readonly string[]): Promise<readonly TwinRecord[]>;
   /** Stores it over the version that it was made from. `false`: it was changed meanwhile. */
   put(twin: TwinRecord): Promise<boolean>;
-  /** Changes what is there, over whatever others change meanwhile. */
+  /** Changes what is there, over whatever others change meanwhile; what comes back as it was given is not stored. */
   change(keyId: string, change: (twin: TwinRecord) => TwinRecord): Promise<void>;
   remove(twin: TwinRecord): Promise<boolean>;
 }
@@ -152,7 +157,9 @@ export function createTwinRows(store: MirrorStore): TwinRows {
     put,
     async change(keyId, change) {
       for (let conflicts = 0; conflicts < maxConflicts; conflicts += 1) {
-        if (await put(change((await find(keyId)) ?? newTwin(keyId)))) return;
+        const twin = (await find(keyId)) ?? newTwin(keyId);
+        const changed = change(twin);
+        if (changed === twin || (await put(changed))) return;
       }
       throw new Error('What is known of a twin was changed too often to be changed once more');
     },

@@ -1,9 +1,10 @@
+import { KeyNotFoundError } from '../../errors.ts';
 import type { VirtualKeys } from '../../keys/virtual-keys.ts';
 import { refuseUnknownOptions } from '../../options.ts';
 import type { Store } from '../../stores/store.ts';
 import type { LiteLLMClient } from '../client/client.ts';
 import type { LiteLLMSpend } from '../client/replies.ts';
-import type { TwinRows } from '../mirror/twin-rows.ts';
+import { isNewTwin, type TwinRows } from '../mirror/twin-rows.ts';
 import { mapEach } from '../reconcile/each.ts';
 import { createProgress, type OnProgress } from '../reconcile/progress.ts';
 import { walkOurs, walkTheirs } from '../reconcile/walk.ts';
@@ -75,7 +76,7 @@ export function createPullSpend(context: PullContext): PullSpend {
     for await (const { items, total } of walkOurs(context.store, context.rows)) {
       progress.expect('ours', total);
       const spenders = items.flatMap((ours) => spendersOf(ours, spent, startedMs));
-      sums.push(...(await mapEach(spenders, (spender) => pull(context, spender, untilMs))));
+      sums.push(...(await mapEach(spenders, (spender) => pull(context, spender, untilMs).catch(nothingIfGone))));
       checked += items.length;
       progress.advance('ours', items.length);
     }
@@ -105,8 +106,14 @@ async function pull(context: PullContext, spender: Spender, untilMs: number): Pr
     const { state, costUsd } = await context.keys.recordUsage(usageOf(call, keyId, context.now()));
     if (state === 'recorded') sum = add(sum, { recorded: 1, costUsd });
   }
-  await context.rows.change(keyId, (twin) => spender.counted(twin, untilMs));
+  await context.rows.change(keyId, (twin) => (isNewTwin(twin) ? twin : spender.counted(twin, untilMs)));
   return sum;
+}
+
+/** The key was deleted meanwhile: the pull of the others goes on. */
+function nothingIfGone(error: unknown): Sum {
+  if (error instanceof KeyNotFoundError) return nothing;
+  throw error;
 }
 
 /** Pages are counted from the newest call on: one that comes meanwhile makes others come twice, and none is missed. */
