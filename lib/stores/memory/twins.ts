@@ -14,7 +14,7 @@ export function createTwins(): Pick<Records, 'findTwins' | 'putTwin' | 'removeTw
 
     async putTwin(row) {
       if (!isAt(row.keyId, row.version - 1)) return { outcome: 'version_conflict' };
-      twins.set(row.keyId, structuredClone(row));
+      twins.set(row.keyId, { ...row, details: JSON.parse(JSON.stringify(row.details)) });
       return { outcome: 'stored' };
     },
 
