@@ -34,7 +34,7 @@ export function differences(wanted: WantedTwin, alias: string, theirs: LiteLLMKe
   const pairs: readonly (readonly [TwinField, unknown, unknown])[] = [
     ['alias', alias, theirs.key_alias],
     ['models', [...wanted.models].sort(), [...theirs.models].sort()],
-    ['blocked', wanted.blocked, theirs.blocked],
+    ['blocked', wanted.blocked, theirs.blocked || hasEnded(wanted, theirs)],
     ['ownerId', wanted.user_id, theirs.user_id],
     ['teamId', wanted.team_id, theirs.team_id],
     ['maxBudget', wanted.max_budget, theirs.max_budget],
@@ -59,6 +59,11 @@ function isSame(ours: unknown, theirs: unknown): boolean {
     return Math.abs(ours - theirs) <= Math.abs(ours) * 1e-14;
   }
   return isDeepStrictEqual(ours, theirs);
+}
+
+/** LiteLLM closes a twin by itself at its end. */
+function hasEnded({ expiresAtMs, isOver }: WantedTwin, { expires }: LiteLLMKey): boolean {
+  return isOver && expiresAtMs !== null && expires !== null && Date.parse(expires) <= expiresAtMs;
 }
 
 /** A twin that is blocked because its key has expired needs no end of its own. */

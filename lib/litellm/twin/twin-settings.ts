@@ -18,6 +18,7 @@ export function twinSettings(
     mark,
     blocked,
     expiresAtMs,
+    isOver: _isOver,
     warnings: _,
     ...same
   } = wanted;

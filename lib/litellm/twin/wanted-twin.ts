@@ -42,6 +42,8 @@ export interface WantedTwin {
   readonly model_max_budget: { readonly [model: string]: { budget_limit: number; time_period: string | null } };
   /** `null`: never. */
   readonly expiresAtMs: number | null;
+  /** Whether its end has come. */
+  readonly isOver: boolean;
   readonly mark: TwinMark;
   /** What LiteLLM does not hold, or holds differently, in words. */
   readonly warnings: readonly string[];
@@ -75,6 +77,7 @@ export function wantedTwin({ key, status, endsAtMs }: TwinSource, options: TwinO
     user_id: key.ownerId,
     team_id: key.teamId,
     expiresAtMs,
+    isOver,
     mark: { key_id: key.id, deployment_id: options.deploymentId },
   };
   const warnings = unmatched.map((pattern) => `No model of LiteLLM matches ${pattern}`);

@@ -165,6 +165,14 @@ describe('differences', () => {
     );
   });
 
+  it('a twin that has ended with its key needs no other lock', async () => {
+    const fields = { models: ['gpt-4o'], expiresAt: nowMs + 60_000 };
+    const wanted = await twinOf(fields, { nowMs: nowMs + 60_000 });
+    const ends = (ms: number | null) =>
+      fieldsOf(wanted, { expires: ms === null ? null : new Date(nowMs + ms).toISOString() });
+    assert.deepEqual([ends(60_000), ends(61_000), ends(null)], [[], ['blocked'], ['blocked']]);
+  });
+
   it('names every field that was changed by hand', async () => {
     const wanted = await twinOf({ models: ['gpt-4o'], rpmLimit: 5 });
     const changed = { models: [], rpm_limit: 6, blocked: true, key_alias: 'b', user_id: 'x', metadata: {} };
