@@ -329,6 +329,20 @@ describe('mirrorToLiteLLM, when something fails', () => {
     }
   });
 
+  it('a record that cannot be read closes its twin until it is mended', async () => {
+    const { keys, mirror, store, client } = await mirrored();
+    const { key, secret } = await keys.create({ name: 'Torn', models: ['*'] });
+    await mirror.flush();
+    const findKey = store.store.findKey;
+    store.store.findKey = async (id) => ({ id }) as never;
+    const { state, error } = await mirror.resync(key.id);
+    assert.deepEqual([state, error], ['error', 'The record of the key cannot be read']);
+    assert.equal((await client.keys.find(sha256(secret)))?.blocked, true);
+    store.store.findKey = findKey;
+    assert.equal((await mirror.resync(key.id)).state, 'synced');
+    assert.equal((await client.keys.find(sha256(secret)))?.blocked, false);
+  });
+
   it('a twin ends no later than its key where the clock of LiteLLM is ahead', async () => {
     const { keys, mirror, client } = await mirrored({}, {}, () => Date.now() - 5000);
     const expiresAtMs = Date.now() + 3_600_000;

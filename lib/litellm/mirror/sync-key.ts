@@ -82,10 +82,11 @@ const lockedText = 'The secret waits in a vault that this process has not got';
 export function createSyncKey(options: SyncKeyOptions): SyncKey {
   const { store, now, rows, writer, vault, leaseMs, twinOptions, onChanged } = options;
 
-  async function findRecord(keyId: string): Promise<VirtualKeyRecord | undefined> {
+  /** A record that cannot be read denies, there as here, until it is mended. */
+  async function findRecord({ keyId, entries }: TwinRecord, keys: LiteLLMKeys): Promise<VirtualKeyRecord | undefined> {
     const record: unknown = await store.findKey(keyId);
     if (record === undefined || isKeyRecord(record)) return record;
-    // A record that cannot be read denies; its twin is neither closed for good nor left to what it was.
+    for (const { token } of entries) await writer.block(keys, token);
     throw new LiteLLMError('litellm_refused', 'The record of the key cannot be read');
   }
 
@@ -158,7 +159,7 @@ export function createSyncKey(options: SyncKeyOptions): SyncKey {
     const unsettledUntil = () => (isUnsettled() ? storeNowMs + unsettledMs(leaseMs) : knownUntilMs);
     const isTakenOver = isUnsettled();
     try {
-      const record = await findRecord(keyId);
+      const record = await findRecord(twin, keys);
       const period = record === undefined ? undefined : periodOf(record, now());
       const mustResetSpend = twin.mustResetSpend || isNewPeriod(period, twin);
       const look: Look = {

@@ -34,6 +34,8 @@ export interface TwinWriter {
   rename(keys: LiteLLMKeys, token: string, from: string, to: string): Promise<number | undefined>;
   /** LiteLLM counts its spend from zero again. */
   resetSpend(keys: LiteLLMKeys, token: string): Promise<void>;
+  /** Blocks a twin, if there is one, and leaves the rest of it as it is. */
+  block(keys: LiteLLMKeys, token: string): Promise<void>;
   /** Removes a twin, unless it is not of this deployment any more. Answers what it has spent. */
   remove(keys: LiteLLMKeys, token: string): Promise<number | undefined>;
 }
@@ -130,6 +132,13 @@ export function createTwinWriter({ deploymentId, now, ensureTeam, onEnterpriseOn
     },
 
     resetSpend: (keys, token) => keys.update(token, { spend: 0 }),
+
+    async block(keys, token) {
+      const theirs = await keys.find(token);
+      if (theirs === undefined || theirs.blocked) return;
+      refuseForeign(theirs);
+      await keys.block(token);
+    },
 
     async remove(keys, token) {
       const theirs = await keys.find(token);
