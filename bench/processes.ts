@@ -69,13 +69,18 @@ export async function startAdmitting(url: string, keyId: string): Promise<Admitt
   };
 }
 
+/** None of them outlives a bench, also not one that fails. */
+const children = new Set<ChildProcess>();
+process.once('exit', () => {
+  for (const child of children) child.kill();
+});
+
 function start(file: string, args: readonly string[]): ChildProcess {
   // What servers print, such as a banner, is no part of the report.
   const child = fork(fileURLToPath(new URL(file, import.meta.url)), args, {
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
   });
-  // Nor does a process outlive a bench that fails.
-  process.once('exit', () => child.kill());
+  children.add(child);
   child.once('exit', (code) => {
     if (code === null) return;
     child.emit('error', new Error(`${file} ${args.join(' ')} ended with ${code}`));
