@@ -36,8 +36,8 @@ export interface AttachedMirror {
 /** Where a service keeps the mirror that is attached to it. */
 export interface MirrorPlace {
   readonly current: AttachedMirror | undefined;
-  /** The function returned takes it off. @throws TypeError where another one is attached */
-  attach(mirror: AttachedMirror): () => void;
+  /** @throws TypeError where one is attached */
+  attach(mirror: AttachedMirror): void;
 }
 
 export function createMirrorPlace(): MirrorPlace {
@@ -49,9 +49,6 @@ export function createMirrorPlace(): MirrorPlace {
     attach(mirror) {
       if (current !== undefined) throw new TypeError('These keys have a mirror already');
       current = mirror;
-      return () => {
-        if (current === mirror) current = undefined;
-      };
     },
   };
 }
