@@ -308,6 +308,21 @@ describe('mirrorToLiteLLM, when something fails', () => {
       assert.deepEqual((await mirror.status()).waiting, { now: 0, later: 0 });
     });
 
+    it('of a key whose making was refused here', async () => {
+      const { keys, mirror, proxy, twins } = await mirrored();
+      const { late, happen } = later();
+      proxy.fail('/key/generate', late, failed, failed);
+      await assert.rejects(keys.create({ name: 'Refused', models: ['*'] }), down);
+      mock.timers.tick(leaseMs + 1);
+      await mirror.flush();
+      happen();
+      assert.equal((await twins()).length, 1);
+      mock.timers.tick(leaseMs + 1);
+      await mirror.flush();
+      assert.deepEqual(await twins(), []);
+      assert.deepEqual(await mirror.status(), nothing);
+    });
+
     for (const close of ['revoke', 'delete'] as const) {
       for (const options of [{}, queue]) {
         it(`of a key that ${options === queue ? 'waited in the vault' : 'was made at the second try'}, by ${close}`, async () => {

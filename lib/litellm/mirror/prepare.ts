@@ -82,7 +82,7 @@ export function createPreparation(options: PrepareOptions): KeyHook {
         isUnsettled = true;
       },
     });
-    const noting = (twin: TwinRecord) =>
+    const noting: Noting = (twin) =>
       isUnsettled ? { ...twin, unsettledUntilMs: storeNowMs + unsettledMs(leaseMs) } : twin;
     try {
       const written = await makeTwin(keys, change, secret, entry);
@@ -96,7 +96,7 @@ export function createPreparation(options: PrepareOptions): KeyHook {
       const isDown = error instanceof LiteLLMError && error.code === 'litellm_unavailable';
       if (isDown && vault !== undefined) return remember(key.id, entry, noting);
       const giveUp = wasSent ? lookLater : isDown ? forget : clearUp;
-      await giveUp(key.id, entry).catch(() => undefined);
+      await giveUp(key.id, entry, noting).catch(() => undefined);
       // The service draws another alias, and both sides are called alike.
       throw action === 'create' && isAliasTaken(error) ? new AliasTakenError() : error;
     }
@@ -112,13 +112,13 @@ export function createPreparation(options: PrepareOptions): KeyHook {
   }
 
   /** What was sent may be carried out even later. */
-  async function lookLater(keyId: string, entry: TwinEntry): Promise<void> {
+  async function lookLater(keyId: string, entry: TwinEntry, noting: Noting): Promise<void> {
     await store.enqueueOutbox([keyId], leaseMs);
-    await remember(keyId, entry);
+    await remember(keyId, entry, noting);
   }
 
   /** Others may have cleared up already, if it took long. */
-  async function remember(keyId: string, entry: TwinEntry, noting = (twin: TwinRecord) => twin): Promise<void> {
+  async function remember(keyId: string, entry: TwinEntry, noting: Noting): Promise<void> {
     await rows.change(keyId, (twin) => noting(twin.entries.some(isOf(entry)) ? twin : withEntry(twin, entry)));
   }
 
@@ -165,6 +165,9 @@ export function createPreparation(options: PrepareOptions): KeyHook {
     },
   };
 }
+
+/** Notes that LiteLLM owes an answer, if it does. */
+type Noting = (twin: TwinRecord) => TwinRecord;
 
 function isOf({ token }: TwinEntry): (entry: TwinEntry) => boolean {
   return (entry) => entry.token === token;
