@@ -26,11 +26,11 @@ function meantName(name: string, names: readonly string[]): string | undefined {
   return names.find((candidate) => candidate.toLowerCase() === name.toLowerCase()) ?? closest(name, names);
 }
 
-/** The one that begins alike for longest. */
+/** The one that begins alike for longest, and of several the shortest. */
 function closest(name: string, names: readonly string[]): string | undefined {
   const [nearest] = names
     .filter((candidate) => candidate.startsWith(name.slice(0, 4)) || name.startsWith(candidate.slice(0, 4)))
-    .sort((a, b) => alikeLength(name, b) - alikeLength(name, a));
+    .sort((a, b) => alikeLength(name, b) - alikeLength(name, a) || a.length - b.length);
   return nearest;
 }
 

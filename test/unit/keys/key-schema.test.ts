@@ -177,6 +177,11 @@ describe('parseKeyInput', () => {
     ]);
   });
 
+  it('takes the shortest for meant where several begin alike', () => {
+    const problems = problemsOf(() => parseKeyInput({ ...least, model: 'gpt-4o' }, nowMs));
+    assert.deepEqual(problems, [{ field: 'model', message: 'there is no field "model"; did you mean "models"?' }]);
+  });
+
   it('names the field that was probably meant, also in a field of fields', () => {
     const long = 'x'.repeat(500);
     const input = { ...least, rpm: 1, permissions: { allowEmbedding: true }, modelRpmLimit: { 'a*b': 1 }, [long]: 1 };
