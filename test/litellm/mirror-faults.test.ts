@@ -485,6 +485,27 @@ describe('mirrorToLiteLLM, when something fails', () => {
     assert.deepEqual(log.lines, []);
   });
 
+  for (const [path, what] of [
+    ['/model/info', 'which models it has'],
+    ['/key/generate', 'whether it has made the twin'],
+  ] as const) {
+    it(`keeps nobody waiting for LiteLLM where the secret can wait, and it does not say ${what}`, async () => {
+      const { keys, mirror, proxy, twins } = await mirrored(queue);
+      proxy.fail(path, { kind: 'silence' }, { kind: 'silence' }, { kind: 'silence' });
+      const beganMs = performance.now();
+      const { key, secret } = await keys.create({ name: 'Quick', models: ['*'] });
+      assert.equal(key.sync?.state, 'pending');
+      assert.ok(performance.now() - beganMs < 1900);
+      proxy.fail(path);
+      mock.timers.tick(2 * leaseMs);
+      await mirror.flush();
+      mock.timers.tick(4 * leaseMs);
+      await mirror.flush();
+      assert.deepEqual(await twins(), [sha256(secret)]);
+      assert.equal((await keys.get(key.id)).sync?.state, 'synced');
+    });
+  }
+
   it('leaves a secret that waits to a process that has the vault, whether that one queues or not', async () => {
     const { keys, proxy, store, client, mirror, twins } = await mirrored(queue);
     proxy.goDown();

@@ -49,9 +49,13 @@ export function createPreparation(options: PrepareOptions): KeyHook {
     };
   }
 
+  /** Where a secret can wait, its caller need not. */
+  const patienceMs = vault === undefined ? leaseMs - client.timeoutMs : Math.min(client.timeoutMs, leaseMs / 2);
+
   /** The key's other twins are there for a while: one of them may have to be called otherwise. */
   async function makeTwin(keys: LiteLLMKeys, { key }: KeyChange, secret: string, entry: TwinEntry) {
-    const wanted = wantedTwin({ key, status: key.status, endsAtMs: null }, await twinOptions());
+    const source = { key, status: key.status, endsAtMs: null };
+    const wanted = wantedTwin(source, await inTime(twinOptions(), patienceMs));
     const others = (await rows.find(key.id))?.entries.filter(({ token }) => token !== entry.token) ?? [];
     let spend = 0;
     for (const { token, alias } of others) {
@@ -62,7 +66,7 @@ export function createPreparation(options: PrepareOptions): KeyHook {
 
   async function prepare(change: KeyChange, secret: string): Promise<void> {
     const { key, action } = change;
-    const sendUntilMs = performance.now() + leaseMs - client.timeoutMs;
+    const sendUntilMs = performance.now() + patienceMs;
     const storeNowMs = await store.now();
     const entry = {
       ...entryOf(change, secret),
@@ -203,4 +207,14 @@ function refuseUnholdable({ key: { maxParallelRequests }, before }: KeyChange): 
   if (maxParallelRequests === before?.maxParallelRequests) return;
   const message = `must be at most ${maxParallelAtMost}, which is what LiteLLM holds`;
   throw new InvalidRequestError([{ field: 'maxParallelRequests', message }]);
+}
+
+/** @throws LiteLLMError where it takes longer: nothing was sent that could be carried out */
+async function inTime<T>(reading: Promise<T>, patienceMs: number): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_resolve, reject) => {
+    const error = new LiteLLMError('litellm_unavailable', 'LiteLLM did not answer in time');
+    timer = setTimeout(() => reject(error), patienceMs);
+  });
+  return Promise.race([reading, late]).finally(() => clearTimeout(timer));
 }
