@@ -216,6 +216,39 @@ describe('Mirror.pullSpend: what it asks', function () {
     await fake.close();
   });
 
+  it('counts a call whose model has no name that may be one here', async () => {
+    const fake = await fakeLiteLLM();
+    const keys = createVirtualKeys({ store: memoryStore(), logger: testLog() });
+    const client = createLiteLLMClient({ baseUrl: fake.baseUrl, masterKey: fake.masterKey });
+    const mirror = mirrorToLiteLLM({
+      keys,
+      client: {
+        ...client,
+        async spendLogs(query) {
+          const page = await client.spendLogs(query);
+          return { ...page, data: page.data.map((call) => ({ ...call, model_group: 'm'.repeat(300) })) };
+        },
+      },
+    });
+    const { key, secret } = await keys.create({ name: 'Odd', models: ['gpt-4o'] });
+    await fetch(`${fake.baseUrl}/v1/chat/completions`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${secret}`, 'content-type': 'application/json' },
+      body: JSON.stringify({ model: 'gpt-4o' }),
+    });
+    await nextMillisecond();
+    const { recorded, costUsd } = await mirror.pullSpend({ settleMs: 0 });
+    assert.ok(recorded === 1 && costUsd > 0);
+    const { rows } = await keys.usage({ keyId: key.id, groupBy: ['model'] });
+    assert.deepEqual(
+      rows.map(({ model, costUsd: cost }) => [model, cost]),
+      [[null, costUsd]],
+    );
+    await mirror.stop();
+    await keys.close();
+    await fake.close();
+  });
+
   it('reads the log of those keys that have spent something since, and of no other', async () => {
     const fake = await fakeLiteLLM();
     const store = memoryStore();

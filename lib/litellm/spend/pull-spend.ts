@@ -1,5 +1,5 @@
-import { KeyNotFoundError } from '../../errors.ts';
-import type { VirtualKeys } from '../../keys/virtual-keys.ts';
+import { InvalidRequestError, KeyNotFoundError } from '../../errors.ts';
+import type { ExternalUsage, VirtualKeys } from '../../keys/virtual-keys.ts';
 import { refuseUnknownOptions } from '../../options.ts';
 import type { Store } from '../../stores/store.ts';
 import type { LiteLLMClient } from '../client/client.ts';
@@ -103,11 +103,22 @@ async function pull(context: PullContext, spender: Spender, untilMs: number): Pr
   for await (const call of walkLog(context, token, fromMs)) {
     const endedMs = Date.parse(call.endTime);
     if (endedMs < fromMs || endedMs >= untilMs || call.status === 'failure') continue;
-    const { state, costUsd } = await context.keys.recordUsage(usageOf(call, keyId, context.now()));
+    const { state, costUsd } = await record(context, usageOf(call, keyId, context.now()));
     if (state === 'recorded') sum = add(sum, { recorded: 1, costUsd });
   }
   await context.rows.change(keyId, (twin) => (isNewTwin(twin) ? twin : spender.counted(twin, untilMs)));
   return sum;
+}
+
+/** What LiteLLM calls a model may be no name here: the call has cost what it has all the same. */
+async function record({ keys }: PullContext, usage: ExternalUsage): ReturnType<VirtualKeys['recordUsage']> {
+  try {
+    return await keys.recordUsage(usage);
+  } catch (error) {
+    const isOfModel = error instanceof InvalidRequestError && error.details.every(({ field }) => field === 'model');
+    if (!isOfModel) throw error;
+    return keys.recordUsage({ ...usage, model: null });
+  }
 }
 
 /** The key was deleted meanwhile: the pull of the others goes on. */
