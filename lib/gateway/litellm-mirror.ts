@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { LiteLLMError } from '../errors.ts';
 import type { VirtualKeys } from '../keys/virtual-keys.ts';
 import { createLiteLLMClient, createVault, type Mirror, mirrorToLiteLLM } from '../litellm/index.ts';
@@ -25,25 +26,20 @@ const startAgainMs = 5000;
  *
  * @throws StartError saying what is wrong with the proxy
  */
-export async function keepStarting(mirror: Mirror, warn: (message: string) => void): Promise<() => void> {
-  let timer: NodeJS.Timeout | undefined;
-  const tryAgain = () => {
-    timer = setTimeout(() => {
-      mirror.start().catch((error: unknown) => {
-        if (error instanceof LiteLLMError && error.code !== 'litellm_unavailable') warn(`LiteLLM: ${error.message}`);
-        tryAgain();
-      });
-    }, startAgainMs);
-  };
+export async function keepStarting(
+  mirror: Pick<Mirror, 'start' | 'stop'>,
+  warn: (message: string) => void,
+  pauseMs = startAgainMs,
+): Promise<() => void> {
+  const givenUp = new AbortController();
   try {
-    await startMirror(mirror);
+    await mirror.start();
   } catch (error) {
-    const { cause } = error instanceof StartError ? error : {};
-    if (!(cause instanceof LiteLLMError) || cause.code !== 'litellm_unavailable') throw error;
-    warn(`${cause.message}; keys reach it when it is there`);
-    tryAgain();
+    if (!(error instanceof LiteLLMError) || !isAway(error)) throw startError(error);
+    warn(`${error.message}; keys reach it when it is there`);
+    void startLater(mirror, { warn, pauseMs, givenUp: givenUp.signal });
   }
-  return () => clearTimeout(timer);
+  return () => givenUp.abort();
 }
 
 /** @throws StartError saying what is wrong with the proxy */
@@ -51,7 +47,36 @@ export async function startMirror(mirror: Mirror): Promise<void> {
   try {
     await mirror.start();
   } catch (error) {
-    if (error instanceof LiteLLMError) throw new StartError(`LITELLM_BASE_URL: ${error.message}`, { cause: error });
-    throw error;
+    throw startError(error);
   }
+}
+
+async function startLater(
+  mirror: Pick<Mirror, 'start' | 'stop'>,
+  {
+    warn,
+    pauseMs,
+    givenUp,
+  }: { readonly warn: (message: string) => void; readonly pauseMs: number; readonly givenUp: AbortSignal },
+): Promise<void> {
+  for (;;) {
+    await sleep(pauseMs, undefined, { signal: givenUp }).catch(() => undefined);
+    if (givenUp.aborted) return;
+    try {
+      await mirror.start();
+      // It may have been given up while LiteLLM was asked.
+      if (givenUp.aborted) await mirror.stop();
+      return;
+    } catch (error) {
+      if (error instanceof LiteLLMError && !isAway(error)) warn(`LiteLLM: ${error.message}`);
+    }
+  }
+}
+
+function isAway({ code }: LiteLLMError): boolean {
+  return code === 'litellm_unavailable';
+}
+
+function startError(error: unknown): unknown {
+  return error instanceof LiteLLMError ? new StartError(`LITELLM_BASE_URL: ${error.message}`, { cause: error }) : error;
 }
