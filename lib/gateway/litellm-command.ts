@@ -1,8 +1,9 @@
-import { createHash } from 'node:crypto';
 import { SingleBar } from 'cli-progress';
 import { createVirtualKeys, LiteLLMError } from '../index.ts';
 import type { VirtualKeys } from '../keys/virtual-keys.ts';
-import type { Mirror, ReconcilePolicy } from '../litellm/index.ts';
+import { tokenOf } from '../litellm/client/token.ts';
+import type { Mirror } from '../litellm/index.ts';
+import { isReconcilePolicy, reconcilePolicies } from '../litellm/mirror/mirror-options.ts';
 import { type Environment, readEnvironment, StartError } from './environment.ts';
 import { createMirror, startMirror } from './litellm-mirror.ts';
 import { openStore } from './open-store.ts';
@@ -32,8 +33,6 @@ interface Bar {
   end(): void;
 }
 
-const policies: readonly string[] = ['ours', 'theirs', 'report'];
-
 /** The commands after `litellm`. Each answers what it prints. */
 const commands: { readonly [name: string]: (session: Session) => Promise<unknown> } = {
   status: ({ mirror }) => mirror.status(),
@@ -55,16 +54,12 @@ const commands: { readonly [name: string]: (session: Session) => Promise<unknown
   },
 
   async reconcile({ mirror, isDryRun, policy, bar }) {
-    if (policy !== undefined && !policies.includes(policy)) {
-      throw new StartError(`--policy must be one of ${policies.join(', ')}`);
+    if (policy !== undefined && !isReconcilePolicy(policy)) {
+      throw new StartError(`--policy must be one of ${reconcilePolicies.join(', ')}`);
     }
     if (!isDryRun) await startMirror(mirror);
     const { onProgress, end } = bar('Keys');
-    const report = await mirror.reconcile({
-      dryRun: isDryRun,
-      policy: policy as ReconcilePolicy | undefined,
-      onProgress,
-    });
+    const report = await mirror.reconcile({ dryRun: isDryRun, policy, onProgress });
     end();
     if (!isDryRun) await mirror.flush();
     return report;
@@ -82,7 +77,7 @@ const commands: { readonly [name: string]: (session: Session) => Promise<unknown
   async import({ mirror, isDryRun, bar, upstreamKey }) {
     if (!isDryRun) await startMirror(mirror);
     const { onProgress, end } = bar('Keys of LiteLLM');
-    const upstreamToken = upstreamKey && createHash('sha256').update(upstreamKey).digest('hex');
+    const upstreamToken = upstreamKey && tokenOf(upstreamKey);
     const report = await mirror.importKeys({
       dryRun: isDryRun,
       filter: ({ token }) => token !== upstreamToken,

@@ -8,20 +8,26 @@ export type WithDeadline = <T>(answer: Promise<T>) => Promise<T>;
  * gives up an admission has to cancel it.
  */
 export function createDeadline(timeoutMs: number): WithDeadline {
+  const late = () => new StoreUnavailableError(`The store did not answer within ${timeoutMs} ms`);
   return async (answer) => {
-    let timer: NodeJS.Timeout | undefined;
-    const timeout = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => {
-        reject(new StoreUnavailableError(`The store did not answer within ${timeoutMs} ms`));
-      }, timeoutMs);
-    });
     try {
-      return await Promise.race([answer, timeout]);
+      return await answeredWithin(answer, timeoutMs, late);
     } catch (cause) {
       if (cause instanceof StoreUnavailableError || cause instanceof FencePendingError) throw cause;
       throw new StoreUnavailableError('The store could not answer', { cause });
-    } finally {
-      clearTimeout(timer);
     }
   };
+}
+
+/** An answer, or an error where it takes longer. */
+export async function answeredWithin<T>(answer: Promise<T>, timeoutMs: number, late: () => Error): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const timeout = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(late()), timeoutMs);
+  });
+  try {
+    return await Promise.race([answer, timeout]);
+  } finally {
+    clearTimeout(timer);
+  }
 }

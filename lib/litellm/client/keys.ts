@@ -1,6 +1,6 @@
-import { createHash } from 'node:crypto';
 import { LiteLLMError } from '../../errors.ts';
 import { type LiteLLMKey, type LiteLLMKeyPage, readReply, replies } from './replies.ts';
+import { tokenOf } from './token.ts';
 import type { Transport } from './transport.ts';
 
 /** What a key of LiteLLM may be told to be, under LiteLLM's own names. `null` clears a limit; what is left out stays. */
@@ -90,7 +90,7 @@ export function createKeys(send: Transport): LiteLLMKeys {
     find,
 
     async generate(settings) {
-      const token = createHash('sha256').update(settings.key).digest('hex');
+      const token = tokenOf(settings.key);
       for (let tries = 1; ; tries += 1) {
         try {
           await send({ method: 'POST', path: '/key/generate', body: settings, isRepeatable: false });

@@ -8,7 +8,7 @@ import type { LiteLLMKey } from '../client/replies.ts';
 import { type TwinRows, withEntry } from '../mirror/twin-rows.ts';
 import { mapEach } from '../reconcile/each.ts';
 import { readMark } from '../reconcile/expected-twins.ts';
-import { createProgress, type OnProgress } from '../reconcile/progress.ts';
+import { checkOnProgress, createProgress, type OnProgress } from '../reconcile/progress.ts';
 import { type ListedKey, walkTheirs } from '../reconcile/walk.ts';
 import type { RecordOpening } from '../spend/record-opening.ts';
 import type { TwinOptions } from '../twin/wanted-twin.ts';
@@ -166,10 +166,9 @@ function checkOptions(options: ImportOptions): ImportOptions {
   if (options.dryRun !== undefined && typeof options.dryRun !== 'boolean') {
     throw new TypeError('importKeys: dryRun must be true or false');
   }
-  for (const name of ['filter', 'onProgress'] as const) {
-    if (options[name] !== undefined && typeof options[name] !== 'function') {
-      throw new TypeError(`importKeys: ${name} must be a function`);
-    }
+  if (options.filter !== undefined && typeof options.filter !== 'function') {
+    throw new TypeError('importKeys: filter must be a function');
   }
+  checkOnProgress('importKeys', options.onProgress);
   return options;
 }

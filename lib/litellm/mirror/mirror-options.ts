@@ -7,6 +7,12 @@ import { discreetVault, type SecretVault } from '../vault.ts';
 /** Which side is right where a twin differs: `report` changes neither. */
 export type ReconcilePolicy = 'ours' | 'theirs' | 'report';
 
+export const reconcilePolicies: readonly ReconcilePolicy[] = ['ours', 'theirs', 'report'];
+
+export function isReconcilePolicy(text: string): text is ReconcilePolicy {
+  return reconcilePolicies.some((policy) => policy === text);
+}
+
 export interface MirrorOptions {
   readonly keys: VirtualKeys;
   readonly client: LiteLLMClient;
@@ -68,7 +74,7 @@ export function checkMirrorOptions(options: MirrorOptions): CheckedMirrorOptions
   expectOneOf('whenDown', whenDown, ['refuse', 'queue']);
   expectOneOf('models', models, ['all', 'listed']);
   expectOneOf('limits', limits, ['twin', 'ours']);
-  expectOneOf('policy', policy, ['ours', 'theirs', 'report']);
+  expectOneOf('policy', policy, reconcilePolicies);
   if (vault !== undefined && (typeof vault?.seal !== 'function' || typeof vault.open !== 'function')) {
     throw new TypeError(`${where}: vault must have seal() and open()`);
   }

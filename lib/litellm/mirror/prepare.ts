@@ -1,9 +1,10 @@
-import { createHash } from 'node:crypto';
 import { AliasTakenError, InvalidRequestError, LiteLLMError } from '../../errors.ts';
 import type { KeyChange, KeyHook } from '../../keys/hooks.ts';
 import type { SecretFormat } from '../../keys/secret.ts';
+import { answeredWithin } from '../../stores/deadline.ts';
 import type { LiteLLMClient } from '../client/client.ts';
 import type { LiteLLMKeys } from '../client/keys.ts';
+import { tokenOf } from '../client/token.ts';
 import { maxParallelAtMost, type TwinOptions, wantedTwin } from '../twin/wanted-twin.ts';
 import type { SecretVault } from '../vault.ts';
 import { isAliasTaken, otherAlias } from './fresh-alias.ts';
@@ -55,7 +56,7 @@ export function createPreparation(options: PrepareOptions): KeyHook {
   /** The key's other twins are there for a while: one of them may have to be called otherwise. */
   async function makeTwin(keys: LiteLLMKeys, { key }: KeyChange, secret: string, entry: TwinEntry) {
     const source = { key, status: key.status, endsAtMs: null };
-    const wanted = wantedTwin(source, await inTime(twinOptions(), patienceMs));
+    const wanted = wantedTwin(source, await answeredWithin(twinOptions(), patienceMs, tooLate));
     const others = (await rows.find(key.id))?.entries.filter(({ token }) => token !== entry.token) ?? [];
     let spend = 0;
     for (const { token, alias } of others) {
@@ -173,12 +174,13 @@ export function createPreparation(options: PrepareOptions): KeyHook {
 /** Notes that LiteLLM owes an answer, if it does. */
 type Noting = (twin: TwinRecord) => TwinRecord;
 
-function isOf({ token }: TwinEntry): (entry: TwinEntry) => boolean {
-  return (entry) => entry.token === token;
+/** Nothing was sent that could be carried out. */
+function tooLate(): LiteLLMError {
+  return new LiteLLMError('litellm_unavailable', 'LiteLLM did not answer in time');
 }
 
-function tokenOf(secret: string): string {
-  return createHash('sha256').update(secret).digest('hex');
+function isOf({ token }: TwinEntry): (entry: TwinEntry) => boolean {
+  return (entry) => entry.token === token;
 }
 
 /** The key's other twin gives its alias up. */
@@ -207,14 +209,4 @@ function refuseUnholdable({ key: { maxParallelRequests }, before }: KeyChange): 
   if (maxParallelRequests === before?.maxParallelRequests) return;
   const message = `must be at most ${maxParallelAtMost}, which is what LiteLLM holds`;
   throw new InvalidRequestError([{ field: 'maxParallelRequests', message }]);
-}
-
-/** @throws LiteLLMError where it takes longer: nothing was sent that could be carried out */
-async function inTime<T>(reading: Promise<T>, patienceMs: number): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_resolve, reject) => {
-    const error = new LiteLLMError('litellm_unavailable', 'LiteLLM did not answer in time');
-    timer = setTimeout(() => reject(error), patienceMs);
-  });
-  return Promise.race([reading, late]).finally(() => clearTimeout(timer));
 }

@@ -7,6 +7,12 @@ export interface Progress {
 
 export type OnProgress = (progress: Progress) => void;
 
+/** @throws TypeError naming the method */
+export function checkOnProgress(method: string, onProgress: unknown): void {
+  if (onProgress === undefined || typeof onProgress === 'function') return;
+  throw new TypeError(`${method}: onProgress must be a function of { done, total }`);
+}
+
 /** Adds up how far several parts of one work have come. */
 export function createProgress(onProgress: OnProgress | undefined) {
   const parts = new Map<string, Progress>();

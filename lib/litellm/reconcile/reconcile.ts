@@ -1,10 +1,10 @@
 import { refuseUnknownOptions } from '../../options.ts';
-import type { ReconcilePolicy } from '../mirror/mirror-options.ts';
+import { isReconcilePolicy, type ReconcilePolicy, reconcilePolicies } from '../mirror/mirror-options.ts';
 import type { TwinField } from '../twin/differences.ts';
 import type { ReconcileContext } from './context.ts';
 import { type Finding, judgeStrays, judgeSuspects } from './judge.ts';
 import { mendAll, removeStrays } from './mend.ts';
-import { createProgress, type OnProgress } from './progress.ts';
+import { checkOnProgress, createProgress, type OnProgress } from './progress.ts';
 import { survey } from './survey.ts';
 import type { ListedKey } from './walk.ts';
 
@@ -85,11 +85,9 @@ function checkOptions(options: ReconcileOptions, usualPolicy: ReconcilePolicy) {
   refuseUnknownOptions('reconcile', options, ['dryRun', 'policy', 'onProgress']);
   const { dryRun = false, policy = usualPolicy, onProgress } = options;
   if (typeof dryRun !== 'boolean') throw new TypeError('reconcile: dryRun must be true or false');
-  if (!['ours', 'theirs', 'report'].includes(policy)) {
-    throw new TypeError('reconcile: policy must be one of ours, theirs, report');
+  if (!isReconcilePolicy(policy)) {
+    throw new TypeError(`reconcile: policy must be one of ${reconcilePolicies.join(', ')}`);
   }
-  if (onProgress !== undefined && typeof onProgress !== 'function') {
-    throw new TypeError('reconcile: onProgress must be a function of { done, total }');
-  }
+  checkOnProgress('reconcile', onProgress);
   return { dryRun, policy, onProgress };
 }

@@ -6,7 +6,7 @@ import type { LiteLLMClient } from '../client/client.ts';
 import type { LiteLLMSpend } from '../client/replies.ts';
 import { isNewTwin, type TwinRows } from '../mirror/twin-rows.ts';
 import { mapEach } from '../reconcile/each.ts';
-import { createProgress, type OnProgress } from '../reconcile/progress.ts';
+import { checkOnProgress, createProgress, type OnProgress } from '../reconcile/progress.ts';
 import { walkOurs, walkTheirs } from '../reconcile/walk.ts';
 import type { RecordOpening } from './record-opening.ts';
 import { longestCallMs, type Spender, spendersOf } from './spenders.ts';
@@ -155,8 +155,6 @@ function checkOptions(options: PullSpendOptions) {
   if (!Number.isSafeInteger(settleMs) || settleMs < 0) {
     throw new TypeError('pullSpend: settleMs must be a whole number of milliseconds, from 0');
   }
-  if (onProgress !== undefined && typeof onProgress !== 'function') {
-    throw new TypeError('pullSpend: onProgress must be a function of { done, total }');
-  }
+  checkOnProgress('pullSpend', onProgress);
   return { settleMs, onProgress };
 }
