@@ -1,11 +1,13 @@
 import assert from 'node:assert/strict';
-import { createHash, randomBytes } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import { Redis } from 'ioredis';
 import { createVirtualKeys, memoryStore, type Store, type VirtualKeys } from '../../lib/index.ts';
 import { createLiteLLMClient, type LiteLLMClient, type Mirror, mirrorToLiteLLM } from '../../lib/litellm/index.ts';
 import { postgresStore } from '../../lib/stores/postgres/postgres-store.ts';
 import { redisStore } from '../../lib/stores/redis/redis-store.ts';
 import { type FakeLiteLLM, fakeLiteLLM } from '../support/litellm/fake-litellm.ts';
+import { nextMillisecond } from '../support/litellm/next-millisecond.ts';
+import { tokenOf } from '../support/litellm/token-of.ts';
 import { testLog } from '../support/service.ts';
 import { createPostgresSchema } from '../support/services/postgres-schema.ts';
 import { newPrefix } from '../support/services/random-name.ts';
@@ -33,8 +35,6 @@ const stores: readonly (readonly [name: string, open: () => Promise<OpenedStore>
     },
   ],
 ];
-
-const tokenOf = (secret: string) => createHash('sha256').update(secret).digest('hex');
 
 for (const [name, open] of stores) {
   describe(`mirrorToLiteLLM: reconcile, importKeys and pullSpend on ${name}`, function () {
@@ -95,9 +95,7 @@ for (const [name, open] of stores) {
         headers: { authorization: `Bearer ${secret}`, 'content-type': 'application/json' },
         body: JSON.stringify({ model: 'gpt-4o' }),
       });
-      // What ends in the millisecond in which a pull begins is left to the next one.
-      const calledMs = Date.now();
-      while (Date.now() === calledMs) await new Promise(setImmediate);
+      await nextMillisecond();
       const pulled = await Promise.all([mirror.pullSpend({ settleMs: 0 }), mirror.pullSpend({ settleMs: 0 })]);
       assert.equal(
         pulled.reduce((sum, { recorded }) => sum + recorded, 0),

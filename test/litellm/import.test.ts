@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { createHash, randomBytes } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import { createVirtualKeys, memoryStore, priceBook, type Store, type VirtualKeys } from '../../lib/index.ts';
 import {
   createLiteLLMClient,
@@ -9,10 +9,9 @@ import {
   mirrorToLiteLLM,
 } from '../../lib/litellm/index.ts';
 import { type LiteLLMProxy, litellmProxy } from '../support/litellm/litellm-proxy.ts';
+import { tokenOf } from '../support/litellm/token-of.ts';
 import { type TwoDoors, twoDoors } from '../support/litellm/two-doors.ts';
 import { testLog } from '../support/service.ts';
-
-const tokenOf = (secret: string) => createHash('sha256').update(secret).digest('hex');
 
 interface Made {
   readonly secret: string;

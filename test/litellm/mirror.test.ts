@@ -1,13 +1,10 @@
 import assert from 'node:assert/strict';
-import { createHash, randomBytes } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import { createVirtualKeys, memoryStore, priceBook, type VirtualKeys } from '../../lib/index.ts';
 import { createLiteLLMClient, type LiteLLMClient, type Mirror, mirrorToLiteLLM } from '../../lib/litellm/index.ts';
 import { type LiteLLMProxy, litellmProxy } from '../support/litellm/litellm-proxy.ts';
+import { tokenOf } from '../support/litellm/token-of.ts';
 import { type TwoDoors, twoDoors, type Verdict } from '../support/litellm/two-doors.ts';
-
-function tokenOf(secret: string): string {
-  return createHash('sha256').update(secret).digest('hex');
-}
 
 describe('mirrorToLiteLLM', function () {
   this.timeout(60_000);

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { createHash, randomBytes } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import { createVirtualKeys, memoryStore, type Store, type VirtualKeys } from '../../lib/index.ts';
 import {
   createLiteLLMClient,
@@ -12,9 +12,9 @@ import {
 import { fakeLiteLLM } from '../support/litellm/fake-litellm.ts';
 import { type LiteLLMProxy, litellmProxy } from '../support/litellm/litellm-proxy.ts';
 import { plantKeys } from '../support/litellm/planted-keys.ts';
+import { tokenOf } from '../support/litellm/token-of.ts';
 import { testLog } from '../support/service.ts';
 
-const tokenOf = (secret: string) => createHash('sha256').update(secret).digest('hex');
 const someDeployment = () => `test-${randomBytes(4).toString('hex')}`;
 const nothing = { missing: [], extra: [], different: [], mended: [] };
 

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { createHash, randomBytes } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import express from 'express';
 import { createVirtualKeys, getLlm, memoryStore, priceBook, type VirtualKeys } from '../../lib/index.ts';
 import {
@@ -13,9 +13,10 @@ import { chainedApp } from '../support/apps.ts';
 import { type Listening, listen } from '../support/listen.ts';
 import { fakeLiteLLM } from '../support/litellm/fake-litellm.ts';
 import { type LiteLLMProxy, litellmProxy } from '../support/litellm/litellm-proxy.ts';
+import { nextMillisecond } from '../support/litellm/next-millisecond.ts';
+import { tokenOf } from '../support/litellm/token-of.ts';
 import { testLog } from '../support/service.ts';
 
-const tokenOf = (secret: string) => createHash('sha256').update(secret).digest('hex');
 const rounded = (usd: number) => Math.round(usd * 1e7) / 1e7;
 
 describe('Mirror.pullSpend', function () {
@@ -172,12 +173,6 @@ describe('Mirror.pullSpend', function () {
     await assert.rejects(mirror.pullSpend({ since: 1 } as never), { name: 'TypeError', message: /since/ });
   });
 });
-
-/** A call that ends in the millisecond in which a pull begins is left to the next one. */
-async function nextMillisecond(): Promise<void> {
-  const nowMs = Date.now();
-  while (Date.now() === nowMs) await new Promise(setImmediate);
-}
 
 describe('Mirror.pullSpend: what it asks', function () {
   this.timeout(60_000);

@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
-import { createHash, randomBytes } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import { createLiteLLMClient, type LiteLLMClient } from '../../../lib/litellm/index.ts';
 import { createEchoModel } from '../../../lib/testing/index.ts';
 import { eventually } from '../../support/eventually.ts';
 import { type RunningExample, startExample } from '../../support/example.ts';
 import { type FakeLiteLLM, fakeLiteLLM } from '../../support/litellm/fake-litellm.ts';
+import { tokenOf } from '../../support/litellm/token-of.ts';
 import { newPrefix } from '../../support/services/random-name.ts';
 import { redisServer } from '../../support/services/redis-server.ts';
 
@@ -37,7 +38,7 @@ describe('examples/litellm-sync.ts', () => {
       key: { id: string; alias: string; sync: unknown };
       secret: string;
     };
-    const twin = () => client.keys.find(createHash('sha256').update(secret).digest('hex'));
+    const twin = () => client.keys.find(tokenOf(secret));
     assert.deepEqual([(await twin())?.key_alias, (await twin())?.rpm_limit], [key.alias, 5]);
 
     const resynced = await app.post(`/api-keys/${key.id}/resync`, {}, admin);

@@ -1,10 +1,10 @@
-import { createHash } from 'node:crypto';
 import type { Store, VirtualKeys } from '../../../lib/index.ts';
 import type { KeyInput } from '../../../lib/keys/key-input.ts';
 import { newTwin } from '../../../lib/litellm/mirror/twin-rows.ts';
 import { twinSettings } from '../../../lib/litellm/twin/twin-settings.ts';
 import { wantedTwin } from '../../../lib/litellm/twin/wanted-twin.ts';
 import type { FakeLiteLLM } from './fake-litellm.ts';
+import { tokenOf } from './token-of.ts';
 
 export interface PlantedKey {
   readonly id: string;
@@ -39,7 +39,7 @@ export async function plantKeys(
   const planted: PlantedKey[] = [];
   for (let at = 0; at < count; at += 1) {
     const { key, secret } = await keys.create(input);
-    const token = createHash('sha256').update(secret).digest('hex');
+    const token = tokenOf(secret);
     const wanted = wantedTwin({ key, status: key.status, endsAtMs: null }, options);
     fake.plant(secret, { ...twinSettings(wanted, key.alias, { nowMs }) });
     const names = { secretHash: token, token, alias: key.alias, aliasOf: key.alias };
