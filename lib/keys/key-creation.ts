@@ -1,22 +1,19 @@
-import { AliasTakenError, OwnerKeyLimitError } from '../errors.ts';
+import { AliasTakenError } from '../errors.ts';
 import type { Actor } from '../stores/store.ts';
-import { auditEntry } from './audit.ts';
 import { checkActor } from './change-options.ts';
-import { retrying } from './conflicts.ts';
 import type { KeyFields } from './key-fields.ts';
 import type { KeyInput } from './key-input.ts';
+import { createKeyInsertion, underFreeAlias } from './key-insertion.ts';
 import { parseKeyInput } from './key-schema.ts';
 import { newRecord } from './new-record.ts';
 import { applyDefaults, checkMaximums } from './quotas.ts';
 import type { ServiceContext } from './service-context.ts';
 import type { VirtualKey } from './shown-key.ts';
 
-const maxAliasTries = 5;
-
 /** Makes keys. Their secret is in the answer, and nowhere else. */
 export function createKeyCreation(context: ServiceContext) {
-  const { store, secrets, hooks, events, now, withDeadline, shown, auditView } = context;
-  const maxActive = context.options.maxActiveKeysPerOwner ?? null;
+  const { secrets, hooks, events, now, shown } = context;
+  const insertRecord = createKeyInsertion(context);
 
   /** Each try has a secret of its own: a hook may still be clearing up after the one before it. */
   async function insert(fields: KeyFields, actor: Actor | undefined): Promise<{ key: VirtualKey; secret: string }> {
@@ -24,12 +21,8 @@ export function createKeyCreation(context: ServiceContext) {
     const record = newRecord(fields, { secretHash: secrets.hash(secret), prefix: secrets.display(secret) }, now());
     const key = await shown(record);
     await hooks.around({ action: 'create', key, before: null, secret }, async () => {
-      const audit = auditEntry('key.created', `key:${record.id}`, actor, null, auditView(record));
-      const change = { audit, outbox: hooks.wantsOutbox, fence: true, carries: [] };
-      const inserted = await withDeadline(store.insertKey(record, change, { maxActive }));
-      if (inserted.outcome === 'inserted') return;
-      if (inserted.outcome === 'owner_limit') throw new OwnerKeyLimitError(maxActive ?? 0);
-      throw new AliasTakenError();
+      const outcome = await insertRecord(record, 'key.created', actor);
+      if (outcome !== 'inserted') throw new AliasTakenError();
     });
     if (context.mirror.current === undefined) return { key, secret };
     // The key is there: a store that fails now must not lose its secret.
@@ -41,7 +34,7 @@ export function createKeyCreation(context: ServiceContext) {
     const quotas = await context.quotas();
     const fields = parseKeyInput(applyDefaults(input, quotas.defaults), now());
     checkMaximums(fields, quotas.maximums, now());
-    const created = await retrying(AliasTakenError, maxAliasTries, () => insert(fields, actor));
+    const created = await underFreeAlias(() => insert(fields, actor));
     events.emit('key.created', { key: created.key });
     return created;
   };

@@ -1,10 +1,8 @@
-import { AliasTakenError, OwnerKeyLimitError } from '../errors.ts';
 import type { Actor } from '../stores/store.ts';
-import { auditEntry } from './audit.ts';
 import { checkActor } from './change-options.ts';
-import { retrying } from './conflicts.ts';
 import type { KeyFields } from './key-fields.ts';
 import type { KeyInput } from './key-input.ts';
+import { createKeyInsertion, underFreeAlias } from './key-insertion.ts';
 import { parseKeyInput } from './key-schema.ts';
 import { newRecord, type RecordSecret } from './new-record.ts';
 import { checkMaximums } from './quotas.ts';
@@ -33,14 +31,12 @@ export type ImportKey = (imported: ImportedKey, actor?: Actor) => Promise<Virtua
 /** Whether a key could be imported. @throws what importing it would */
 export type CheckImport = (imported: ImportedKey) => Promise<boolean>;
 
-const maxAliasTries = 5;
-
 export function createKeyImport(context: ServiceContext): {
   readonly importKey: ImportKey;
   readonly checkImport: CheckImport;
 } {
-  const { store, secrets, hooks, events, now, withDeadline, shown, auditView } = context;
-  const maxActive = context.options.maxActiveKeysPerOwner ?? null;
+  const { store, secrets, hooks, events, now, withDeadline, shown } = context;
+  const insertRecord = createKeyInsertion(context);
 
   async function insert(fields: KeyFields, secret: RecordSecret, isDisabled: boolean, actor: Actor | undefined) {
     const nowMs = now();
@@ -50,13 +46,8 @@ export function createKeyImport(context: ServiceContext): {
     };
     const key = await shown(record);
     return hooks.around({ action: 'create', key, before: null, secret: null }, async () => {
-      const audit = auditEntry('key.imported', `key:${record.id}`, actor, null, auditView(record));
-      const change = { audit, outbox: hooks.wantsOutbox, fence: true, carries: [] };
-      const { outcome } = await withDeadline(store.insertKey(record, change, { maxActive }));
-      if (outcome === 'inserted') return key;
-      if (outcome === 'secret_taken') return undefined;
-      if (outcome === 'owner_limit') throw new OwnerKeyLimitError(maxActive ?? 0);
-      throw new AliasTakenError();
+      const outcome = await insertRecord(record, 'key.imported', actor);
+      return outcome === 'inserted' ? key : undefined;
     });
   }
 
@@ -78,7 +69,7 @@ export function createKeyImport(context: ServiceContext): {
       if (fields === undefined) return undefined;
       const { digest: secretHash, prefix, isDisabled } = imported;
       const secret = { secretHash, prefix };
-      const key = await retrying(AliasTakenError, maxAliasTries, () => insert(fields, secret, isDisabled, actor));
+      const key = await underFreeAlias(() => insert(fields, secret, isDisabled, actor));
       if (key !== undefined) events.emit('key.created', { key });
       return key;
     },
