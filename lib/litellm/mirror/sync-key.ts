@@ -7,6 +7,7 @@ import { type OwnPeriod, ownPeriod } from '../twin/budget-duration.ts';
 import { type TwinOptions, twinBudget, wantedTwin } from '../twin/wanted-twin.ts';
 import type { SecretVault } from '../vault.ts';
 import type { MirrorStore } from './mirror-store.ts';
+import { type NamedSecret, namedSecret } from './named-secret.ts';
 import { newTwin, type TwinEntry, type TwinRecord, type TwinRows, unsettledMs, withEntry } from './twin-rows.ts';
 import type { TwinWriter, WrittenTwin } from './twin-writer.ts';
 
@@ -46,7 +47,7 @@ export type SyncKey = (keyId: string, keys: LiteLLMKeys, context: SyncContext) =
 
 /** What the record says of a secret. */
 type Role =
-  | { readonly role: 'wanted'; readonly isCurrent: boolean; readonly endsAtMs: number | null }
+  | ({ readonly role: 'wanted' } & NamedSecret)
   | { readonly role: 'prepared'; readonly forMs: number }
   | { readonly role: 'unwanted' };
 
@@ -213,11 +214,8 @@ function roleOf(
   if (record !== undefined) {
     // It takes no other secret either.
     if (record.revokedAtMs !== null) return { role: 'unwanted' };
-    if (isCurrent(entry, record)) return { role: 'wanted', isCurrent: true, endsAtMs: null };
-    const { previousSecret } = record;
-    if (previousSecret?.secretHash === entry.secretHash && previousSecret.endsAtMs > nowMs) {
-      return { role: 'wanted', isCurrent: false, endsAtMs: previousSecret.endsAtMs };
-    }
+    const named = namedSecret(record, entry, nowMs);
+    if (named !== undefined) return { role: 'wanted', ...named };
   }
   if (entry.preparedUntilMs !== null && entry.preparedUntilMs > storeNowMs) {
     return { role: 'prepared', forMs: entry.preparedUntilMs - storeNowMs };

@@ -1,14 +1,12 @@
 import type { VirtualKeyRecord } from '../../keys/virtual-key.ts';
 import type { LiteLLMKey } from '../client/replies.ts';
+import { type NamedSecret, namedSecret } from '../mirror/named-secret.ts';
 import type { TwinEntry, TwinRecord } from '../mirror/twin-rows.ts';
 import { markName } from '../twin/wanted-twin.ts';
 
 /** A twin that should be there now. */
-export interface ExpectedTwin {
+export interface ExpectedTwin extends NamedSecret {
   readonly entry: TwinEntry;
-  /** The one of the secret before the last rotation may be gone. */
-  readonly isCurrent: boolean;
-  readonly endsAtMs: number | null;
 }
 
 /** The twins of the secrets that are good, as far as the mirror has heard of them. */
@@ -17,13 +15,9 @@ export function expectedTwins(
   twin: TwinRecord | undefined,
   nowMs: number,
 ): readonly ExpectedTwin[] {
-  if (record.revokedAtMs !== null || twin === undefined) return [];
-  const { secretHash, previousSecret } = record;
-  return twin.entries.flatMap((entry): readonly ExpectedTwin[] => {
-    if (entry.secretHash === secretHash) return [{ entry, isCurrent: true, endsAtMs: null }];
-    if (previousSecret === null || previousSecret.endsAtMs <= nowMs) return [];
-    const isPrevious = entry.secretHash === previousSecret.secretHash;
-    return isPrevious ? [{ entry, isCurrent: false, endsAtMs: previousSecret.endsAtMs }] : [];
+  return (twin?.entries ?? []).flatMap((entry): readonly ExpectedTwin[] => {
+    const named = namedSecret(record, entry, nowMs);
+    return named === undefined ? [] : [{ entry, ...named }];
   });
 }
 
