@@ -88,16 +88,9 @@ export function createRunBatch({ connection, clock, notify, onCorrupt }: BatchOp
       } catch (error) {
         // A connection that cannot roll back must not go back into the pool: knex drops one that has ended.
         await client.query('rollback').catch(() => client.end());
-        // A hold that was opened is there already.
-        const isThere = codeOf(error) === uniqueViolation;
-        if (
-          !isThere ||
-          !addsAny(
-            needed.holdIds,
-            acts.flatMap(({ opens }) => opens ?? []),
-          )
-        )
-          throw error;
+        // A hold that was to be opened is there already, and is read with the others.
+        const opened = acts.flatMap(({ opens }) => opens ?? []);
+        if (codeOf(error) !== uniqueViolation || !addsAny(needed.holdIds, opened)) throw error;
       }
     }
   }
