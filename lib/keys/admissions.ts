@@ -82,6 +82,8 @@ export interface AdmissionsOptions {
   readonly leaseMs: number;
   readonly onAbandoned: 'charge' | 'release';
   readonly forget: (scopeId: ScopeId) => void;
+  /** Told of a record that is older than the ledger knows it, although it was read anew. */
+  readonly onOutdated: (scopeId: ScopeId) => void;
   readonly onGranted: (key: VirtualKeyRecord) => void;
   /** Cancels, in the background, an admission whose answer did not come. */
   readonly giveUp: (hold: Hold) => void;
@@ -132,7 +134,7 @@ const maxSeedings = 3;
 
 export function createAdmissions(options: AdmissionsOptions): Admissions {
   const { store, now, withDeadline, circuit, denials, lastSeen, localLedger } = options;
-  const { leaseMs, onAbandoned, forget, onGranted, giveUp } = options;
+  const { leaseMs, onAbandoned, forget, onOutdated, onGranted, giveUp } = options;
 
   /** At once, where the store answers at once and has nothing against how it was asked. */
   function negotiate<R>(
@@ -215,6 +217,11 @@ export function createAdmissions(options: AdmissionsOptions): Admissions {
         forget(verdict.scopeId);
         const again = await rejudge();
         if ('refused' in again) return { outcome: 'rejudged', refused: again.refused };
+        // A record is stored before the ledger hears of it: one that is older still was put back.
+        if (revisionOf(verdict.scopeId, again.judged.principal) < verdict.revision) {
+          onOutdated(verdict.scopeId);
+          throw new StoreUnavailableError(`The record of ${verdict.scopeId} is older than the ledger knows it`);
+        }
         attempt.judged = again.judged;
         attempt.nowMs = now();
         return undefined;
@@ -330,6 +337,11 @@ export function createAdmissions(options: AdmissionsOptions): Admissions {
       return negotiate(judged, demand, rejudge, { holdId: hold.holdId, callId, send });
     },
   };
+}
+
+/** Of a scope that no longer concerns the key nothing is to be said. */
+function revisionOf(scopeId: ScopeId, { key, policies }: Principal): number {
+  return limitedScopes(key, policies).find((scope) => scope.scopeId === scopeId)?.revision ?? Infinity;
 }
 
 function subjectOf({ key }: Principal, { model, endpoint }: CallDemand): UsageSubject {

@@ -24,6 +24,7 @@ import { createLastSeen } from './last-seen.ts';
 import { createLastUsed } from './last-used.ts';
 import { createLocalLedger } from './local-ledger.ts';
 import { createOutages } from './outages.ts';
+import { createOutdatedRecords } from './outdated-records.ts';
 import { createPolicies } from './policies.ts';
 import { createPrincipals } from './principals.ts';
 import { createQuotaSettings } from './quota-settings.ts';
@@ -171,6 +172,7 @@ export function createVirtualKeys(given: CreateVirtualKeysOptions): VirtualKeys 
     leaseMs,
     onAbandoned,
     forget: principals.forget,
+    onOutdated: createOutdatedRecords({ events, logger, now }),
     onGranted: createLastUsed({ store, now }),
     giveUp: settlements.giveUp,
   });

@@ -48,6 +48,8 @@ export interface KeyEvents {
   'store.down': { readonly store: string; readonly reason: string };
   'store.up': { readonly store: string };
   'record.corrupt': { readonly scope: ScopeKind; readonly id: string };
+  /** A record is older than the ledger knows it, as after a backup was restored: it denies until it is repaired. */
+  'record.outdated': { readonly scope: ScopeKind; readonly id: string };
   /** How a key stands with its twin in another system has changed. */
   'sync.changed': { readonly keyId: string; readonly sync: ShownSync };
 }
@@ -71,6 +73,7 @@ const names: { readonly [name in KeyEventName]: true } = {
   'store.down': true,
   'store.up': true,
   'record.corrupt': true,
+  'record.outdated': true,
   'sync.changed': true,
 };
 

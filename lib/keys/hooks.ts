@@ -3,7 +3,16 @@ import type { VirtualKey } from './shown-key.ts';
 
 /** A change of a key that is about to happen, or has happened. */
 export interface KeyChange {
-  readonly action: 'create' | 'update' | 'rotate' | 'disable' | 'enable' | 'revoke' | 'delete' | 'resetSpend';
+  readonly action:
+    | 'create'
+    | 'update'
+    | 'rotate'
+    | 'disable'
+    | 'enable'
+    | 'revoke'
+    | 'repair'
+    | 'delete'
+    | 'resetSpend';
   /** The key as it will be, or is now. */
   readonly key: VirtualKey;
   /** `null` for a new key. */

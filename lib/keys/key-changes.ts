@@ -1,9 +1,9 @@
 import { isDeepStrictEqual } from 'node:util';
 import { KeyNotFoundError, KeyRevokedError, VersionConflictError } from '../errors.ts';
-import type { Actor, Change } from '../stores/store.ts';
+import type { Actor, BudgetCarry, Change } from '../stores/store.ts';
 import { createAlias } from './alias.ts';
 import { auditEntry } from './audit.ts';
-import { carriesOf } from './budget-openings.ts';
+import { carriesOf, openingsOf } from './budget-openings.ts';
 import { checkActor, parseRevokeOptions, parseRotateOptions, parseUpdateOptions } from './change-options.ts';
 import { maxConflicts, retrying, updated } from './conflicts.ts';
 import type { KeyChange } from './hooks.ts';
@@ -74,8 +74,8 @@ export function createKeyChanges(context: ServiceContext) {
     const planned = await shown(next);
     const secret = secretMade?.() ?? null;
     const record = await hooks.around({ action, key: planned, before, secret }, async () => {
-      const fence = mattersForAdmission(current, next);
-      const carries = fence ? await withDeadline(carriesOf(store, keyScope(current), keyScope(next), nowMs)) : [];
+      const fence = action === 'repair' || mattersForAdmission(current, next);
+      const carries = fence ? await withDeadline(carriesTo(current, next, action, nowMs)) : [];
       const audit = auditEntry(
         `key.${pastTense[action]}`,
         `key:${id}`,
@@ -89,6 +89,17 @@ export function createKeyChanges(context: ServiceContext) {
     });
     // The change is made: counters that cannot be read now must not let it look refused, nor lose a new secret.
     return { before, key: await shown(record).catch(() => planned) };
+  }
+
+  /** Of a record that is repaired nobody knows by which one its budgets were counted until now. */
+  function carriesTo(
+    current: VirtualKeyRecord,
+    next: VirtualKeyRecord,
+    action: ChangeRequest['action'],
+    nowMs: number,
+  ): Promise<readonly BudgetCarry[]> {
+    if (action === 'repair') return openingsOf(store, keyScope(next), nowMs);
+    return carriesOf(store, keyScope(current), keyScope(next), nowMs);
   }
 
   return {
@@ -141,6 +152,12 @@ export function createKeyChanges(context: ServiceContext) {
       return key;
     },
 
+    async repair(id: string, actor?: Actor) {
+      const { before, key } = await change(id, { action: 'repair', actor }, () => ({}));
+      events.emit('key.updated', { key, before });
+      return key;
+    },
+
     async revoke(id: string, options?: RevokeOptions, actor?: Actor) {
       const { reason } = parseRevokeOptions(options);
       const { key } = await change(id, { action: 'revoke', actor, reason }, (_current, nowMs) => ({
@@ -158,6 +175,7 @@ const pastTense = {
   rotate: 'rotated',
   disable: 'disabled',
   enable: 'enabled',
+  repair: 'repaired',
   revoke: 'revoked',
 } as const;
 

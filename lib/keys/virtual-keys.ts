@@ -122,6 +122,11 @@ export interface VirtualKeys {
   disable(id: string, actor?: Actor): Promise<VirtualKey>;
   enable(id: string, actor?: Actor): Promise<VirtualKey>;
   revoke(id: string, options?: RevokeOptions, actor?: Actor): Promise<VirtualKey>;
+  /**
+   * Puts a key in force as it is stored, over what the ledger knows of a later record: after a backup was restored, keys that
+   * were changed since admit nothing before somebody has looked at them.
+   */
+  repair(id: string, actor?: Actor): Promise<VirtualKey>;
   /** Removes the key; its usage and audit rows stay. */
   delete(id: string, actor?: Actor): Promise<void>;
   /** Removes every expired key; answers how many. */

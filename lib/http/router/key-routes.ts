@@ -88,7 +88,7 @@ export function addKeyRoutes(router: Router, keys: VirtualKeys, admin: AdminHand
     sendVersioned(call.res, await keys.revoke(keyId, { reason }, call.actor));
   });
 
-  const simple = (method: 'disable' | 'enable' | 'resetSpend') =>
+  const simple = (method: 'disable' | 'enable' | 'repair' | 'resetSpend') =>
     admin(`keys.${method}`, keyTarget, async (call, { keyId }) => {
       refuseOtherFields(call.body, []);
       await findVisible(keys, call, keyId);
@@ -118,5 +118,6 @@ export function addKeyRoutes(router: Router, keys: VirtualKeys, admin: AdminHand
   router.route('/:id/revoke').post(revoke).all(onlyMethods('POST'));
   router.route('/:id/disable').post(simple('disable')).all(onlyMethods('POST'));
   router.route('/:id/enable').post(simple('enable')).all(onlyMethods('POST'));
+  router.route('/:id/repair').post(simple('repair')).all(onlyMethods('POST'));
   router.route('/:id/reset-spend').post(simple('resetSpend')).all(onlyMethods('POST'));
 }

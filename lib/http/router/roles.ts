@@ -12,6 +12,7 @@ export type AdminAction =
   | 'keys.revoke'
   | 'keys.disable'
   | 'keys.enable'
+  | 'keys.repair'
   | 'keys.resetSpend'
   | 'keys.delete'
   | 'keys.verify'

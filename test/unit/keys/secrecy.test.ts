@@ -16,6 +16,7 @@ const eventNames: readonly KeyEventName[] = [
   'budget.exceeded',
   'hold.abandoned',
   'record.corrupt',
+  'record.outdated',
 ];
 
 describe('createVirtualKeys: secrets and hashes', () => {
