@@ -2,13 +2,14 @@ import { createHash } from 'node:crypto';
 import { createGenerations } from '../generations.ts';
 import type { Limits, ScopeId } from '../limits/limit.ts';
 import { budgetPeriod } from '../limits/plan.ts';
-import { answered, inBackground } from '../stores/answered.ts';
-import type { Circuit } from '../stores/circuit.ts';
-import type { Alert, AlertRow, ChargedBudget, Store } from '../stores/store.ts';
+import { inBackground } from '../stores/answered.ts';
+import type { Alert, AlertRow, ChargedBudget, ScopeBalance, Store } from '../stores/store.ts';
 import type { UsageSubject } from '../usage/usage.ts';
 import { reachedThreshold, watchedBudgets } from './budget-thresholds.ts';
 import type { Principal, Principals } from './principals.ts';
+import { createRepeatedActs } from './repeated-acts.ts';
 import type { Retries } from './retries.ts';
+import type { StoreState } from './store-state.ts';
 
 /** Alerts that this process knows to be told: they are not told to the store again with each further call. */
 const maxTold = 100_000;
@@ -25,21 +26,26 @@ export interface Alerts {
    * that was passed unseen, by a lower limit or by a process that died, is noticed with the next call.
    */
   onCharged(keyId: string, charged: readonly ChargedBudget[]): void;
+  /** As {@link Alerts.onCharged}, where the answer that told how these budgets stand was lost: the ledger is asked again. */
+  onChargedUnheard(keyId: string, budgets: readonly BudgetName[]): void;
   /** One alert for each key, model and UTC day, however many calls there are. */
   onCall(type: CallAlertType, subject: Pick<UsageSubject, 'keyId' | 'ownerId' | 'teamId' | 'model'>): void;
 }
+
+export type BudgetName = Omit<ChargedBudget, 'spentNanoUsd'>;
 
 export interface AlertsOptions {
   readonly store: Store;
   readonly principals: Principals;
   readonly retries: Retries;
   readonly now: () => number;
-  readonly circuit: Circuit;
+  readonly circuits: StoreState;
   /** A new one was stored. */
   readonly onAlert: (row: AlertRow) => void;
 }
 
-export function createAlerts({ store, principals, retries, now, circuit, onAlert }: AlertsOptions): Alerts {
+export function createAlerts({ store, principals, retries, now, circuits, onAlert }: AlertsOptions): Alerts {
+  const acts = createRepeatedActs({ circuit: circuits.records, now });
   const told = createGenerations<true>({ maxSize: maxTold });
   const modelsOfKeys = createGenerations<Set<string | null>>({ maxSize: maxTold });
 
@@ -49,10 +55,15 @@ export function createAlerts({ store, principals, retries, now, circuit, onAlert
     // Names of users and teams may be anything, and an id goes into headers.
     const id = createHash('sha256').update(name).digest('base64url');
     const named = { ...alert(), id };
-    const onAnswer = (inserted: Awaited<ReturnType<Store['insertAlert']>>) => {
-      if (inserted.outcome === 'inserted') onAlert(inserted.row);
-    };
-    const insert = () => circuit.insist(() => answered(store.insertAlert(named), onAnswer));
+    const insert = () =>
+      acts.ask({
+        name: id,
+        send: () => store.insertAlert(named),
+        isDoneNow: ({ outcome }) => outcome === 'inserted',
+        hear(answer, isNews) {
+          if (isNews) onAlert(answer.outcome === 'inserted' ? answer.row : { ...named, atMs: now() });
+        },
+      });
     inBackground(() => retries.run(insert, () => told.delete(name)));
   }
 
@@ -89,7 +100,7 @@ export function createAlerts({ store, principals, retries, now, circuit, onAlert
     return model;
   }
 
-  return {
+  const alerts: Alerts = {
     onCharged(keyId, charged) {
       if (charged.length === 0) return;
       const cached = principals.findCached(keyId);
@@ -97,6 +108,15 @@ export function createAlerts({ store, principals, retries, now, circuit, onAlert
       const find = async () => {
         const principal = await principals.findById(keyId);
         if (principal !== undefined) look(principal, charged);
+      };
+      inBackground(() => retries.run(find));
+    },
+    onChargedUnheard(keyId, budgets) {
+      if (budgets.length === 0) return;
+      const scopeIds = [...new Set(budgets.map(({ scopeId }) => scopeId))];
+      const find = async () => {
+        const balances = await circuits.ledger.insist(() => store.balances(scopeIds));
+        alerts.onCharged(keyId, standingOf(balances, budgets));
       };
       inBackground(() => retries.run(find));
     },
@@ -115,6 +135,19 @@ export function createAlerts({ store, principals, retries, now, circuit, onAlert
       }));
     },
   };
+  return alerts;
+}
+
+/** Those of the budgets that there are still, as they stand. */
+function standingOf(balances: readonly ScopeBalance[], names: readonly BudgetName[]): readonly ChargedBudget[] {
+  return balances.flatMap(({ scopeId, budgets }) =>
+    budgets.flatMap(({ budgetId, periodStartMs, spentNanoUsd }) => {
+      const isNamed = names.some(
+        (name) => name.scopeId === scopeId && name.budgetId === budgetId && name.periodStartMs === periodStartMs,
+      );
+      return isNamed ? [{ scopeId, budgetId, periodStartMs, spentNanoUsd }] : [];
+    }),
+  );
 }
 
 function recordOf({ key, policies }: Principal, scopeId: ScopeId): (Limits & { createdAtMs: number }) | undefined {

@@ -28,6 +28,7 @@ import { createOutdatedRecords } from './outdated-records.ts';
 import { createPolicies } from './policies.ts';
 import { createPrincipals } from './principals.ts';
 import { createQuotaSettings } from './quota-settings.ts';
+import { createRepeatedActs } from './repeated-acts.ts';
 import { createRetries } from './retries.ts';
 import { createSecretFormat } from './secret.ts';
 import type { ServiceContext } from './service-context.ts';
@@ -149,7 +150,8 @@ export function createVirtualKeys(given: CreateVirtualKeysOptions): VirtualKeys 
     forget: principals.forget,
   };
   const denials = createDenials(cacheMs);
-  const alerts = createAlerts({ store, principals, retries: alertRetries, now, circuit: circuits.records, onAlert });
+  const alerts = createAlerts({ store, principals, retries: alertRetries, now, circuits, onAlert });
+  const acts = createRepeatedActs({ circuit: circuits.ledger, now });
   const settlements = createSettlements({
     store,
     pricing,
@@ -157,6 +159,7 @@ export function createVirtualKeys(given: CreateVirtualKeysOptions): VirtualKeys 
     alerts,
     retries,
     circuit: circuits.ledger,
+    acts,
     localLedger,
     now,
     onEnded: denials.callEnded,
@@ -206,7 +209,7 @@ export function createVirtualKeys(given: CreateVirtualKeysOptions): VirtualKeys 
     balance: createBalances(context),
     admit: direct.admit,
     extend: direct.extend,
-    recordUsage: createExternalUsage(context, alerts),
+    recordUsage: createExternalUsage(context, alerts, acts),
     async verify(secret) {
       if (typeof secret !== 'string') return { valid: false, reason: 'malformed' };
       const verification = await verify(secret);

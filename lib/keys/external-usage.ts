@@ -3,14 +3,19 @@ import { usd } from '../usage/money.ts';
 import type { UsageEvent } from '../usage/usage.ts';
 import type { Alerts } from './alerts.ts';
 import { readMoment } from './moment.ts';
+import type { RepeatedActs } from './repeated-acts.ts';
 import type { ServiceContext } from './service-context.ts';
-import { shownUsageEvent } from './settlements.ts';
+import { budgetsOf, shownUsageEvent } from './settlements.ts';
 import { parseUsage, problemsOfName } from './usage-input.ts';
 import type { VirtualKeys } from './virtual-keys.ts';
 
 /** Adds usage that was measured elsewhere to the record of a key and to every budget over it, once for each id. */
-export function createExternalUsage(context: ServiceContext, alerts: Alerts): VirtualKeys['recordUsage'] {
-  const { store, principals, pricing, events, now, withDeadline } = context;
+export function createExternalUsage(
+  context: ServiceContext,
+  alerts: Alerts,
+  acts: RepeatedActs,
+): VirtualKeys['recordUsage'] {
+  const { store, principals, pricing, events, now } = context;
 
   return async (given) => {
     if (typeof given !== 'object' || given === null) {
@@ -43,15 +48,21 @@ export function createExternalUsage(context: ServiceContext, alerts: Alerts): Vi
     };
     // A plan without a model has no budgets, and what was spent counts whatever it was spent on.
     const plan = principal.planFor(model ?? '', atMs);
-    const { state, charged } = await withDeadline(store.record(event, plan));
-    if (state === 'recorded') {
-      alerts.onCharged(keyId, charged);
-      if (priced === null && model !== null) {
-        alerts.onCall('usage.unpriced', event);
-        events.emit('usage.unpriced', { keyId, model });
-      }
-      events.emit('usage.recorded', shownUsageEvent(event));
-    }
+    const { state } = await acts.ask({
+      name: event.holdId,
+      send: () => store.record(event, plan),
+      isDoneNow: (recorded) => recorded.state === 'recorded',
+      hear(recorded, isNews) {
+        if (!isNews) return;
+        if (recorded.state === 'recorded') alerts.onCharged(keyId, recorded.charged);
+        else alerts.onChargedUnheard(keyId, budgetsOf(plan.takes));
+        if (priced === null && model !== null) {
+          alerts.onCall('usage.unpriced', event);
+          events.emit('usage.unpriced', { keyId, model });
+        }
+        events.emit('usage.recorded', shownUsageEvent(event));
+      },
+    });
     return { state, costUsd: usd(event.costNanoUsd) };
   };
 }

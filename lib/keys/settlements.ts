@@ -1,12 +1,14 @@
-import { answered, inBackground, whenAnswered } from '../stores/answered.ts';
+import type { Take } from '../limits/limit.ts';
+import { inBackground, whenAnswered } from '../stores/answered.ts';
 import type { Circuit } from '../stores/circuit.ts';
 import type { Answer, Hold, SettleRequest, SettleResult, Store } from '../stores/store.ts';
 import type { Pricing } from '../usage/cost.ts';
 import { usd } from '../usage/money.ts';
 import type { TokenUsage, UsageEvent, UsageSource } from '../usage/usage.ts';
-import type { Alerts } from './alerts.ts';
+import type { Alerts, BudgetName } from './alerts.ts';
 import type { Events, ShownUsageEvent } from './events.ts';
 import type { LocalLedger } from './local-ledger.ts';
+import type { NamedAct, RepeatedActs } from './repeated-acts.ts';
 import type { Retries } from './retries.ts';
 
 /** What a call consumed, as far as it is known. */
@@ -37,19 +39,32 @@ export interface SettlementsOptions {
   readonly alerts: Alerts;
   readonly retries: Retries;
   readonly circuit: Circuit;
+  readonly acts: RepeatedActs;
   readonly localLedger: LocalLedger;
   readonly now: () => number;
   /** A call has ended here, whether or not the store has heard of it. */
   readonly onEnded: () => void;
 }
 
-export function createSettlements(options: SettlementsOptions): Settlements {
-  const { store, pricing, events, alerts, retries, circuit, localLedger, now, onEnded } = options;
+/** A settlement that has been made, and what only those who asked for it know. */
+interface Settled {
+  readonly request: SettleRequest;
+  /** `already`, without an event: the answer that had it was lost. */
+  readonly result: SettleResult;
+  readonly problem: string | undefined;
+  readonly isUnpriced: boolean;
+  readonly wasAdmittedHere: boolean;
+}
 
-  function tell(result: SettleResult, { problem }: Consumption, isUnpriced: boolean, wasAdmittedHere: boolean): void {
-    const { event, state } = result;
-    if (event === null) return;
-    alerts.onCharged(event.keyId, result.charged);
+export function createSettlements(options: SettlementsOptions): Settlements {
+  const { store, pricing, events, alerts, retries, circuit, acts, localLedger, now, onEnded } = options;
+
+  function tell(settled: Settled): void {
+    const { request, result, problem, isUnpriced, wasAdmittedHere } = settled;
+    const { state, charged } = result;
+    const event = result.event ?? eventOf(request);
+    if (result.event === null) alerts.onChargedUnheard(event.keyId, budgetsOf(request.hold.takes));
+    else alerts.onCharged(event.keyId, charged);
     if (isUnpriced) {
       alerts.onCall('usage.unpriced', event);
       events.emit('usage.unpriced', { keyId: event.keyId, model: event.model });
@@ -75,17 +90,23 @@ export function createSettlements(options: SettlementsOptions): Settlements {
       const request = { hold, usage, costNanoUsd: priced ?? 0, source, model: asked ?? model };
       const tokens = usage.inputTokens + usage.outputTokens;
       localLedger.end(hold, { tokens, costNanoUsd: request.costNanoUsd }, now());
-      const onSettled = (result: SettleResult) => {
-        const wasAdmittedHere = localLedger.has(hold.holdId);
-        localLedger.forget(hold.holdId);
-        onEnded();
-        tell(result, consumption, isUnpriced, wasAdmittedHere);
+      const { problem } = consumption;
+      const act: NamedAct<SettleResult> = {
+        name: `${hold.holdId}/${hold.callId}`,
+        send: () => store.settle(request),
+        isDoneNow: ({ event }) => event !== null,
+        hear(result, isNews) {
+          const wasAdmittedHere = localLedger.has(hold.holdId);
+          localLedger.forget(hold.holdId);
+          onEnded();
+          if (isNews) tell({ request, result, problem, isUnpriced, wasAdmittedHere });
+        },
       };
       return retries.run(
-        () => circuit.insist(() => answered(store.settle(request), onSettled)),
+        () => acts.ask(act),
         () => {
           localLedger.forget(hold.holdId);
-          events.emit('usage.lost', lostUsage(request));
+          events.emit('usage.lost', shownUsageEvent(eventOf(request)));
         },
       );
     },
@@ -109,19 +130,16 @@ export function createSettlements(options: SettlementsOptions): Settlements {
   };
 }
 
-function lostUsage({ hold, usage, costNanoUsd, source, model }: SettleRequest): ShownUsageEvent {
+/** What the usage record says of a settlement, where no answer of the store tells. */
+function eventOf({ hold, usage, costNanoUsd, source, model }: SettleRequest): UsageEvent {
   const { holdId, callId, subject, atMs, trace } = hold;
-  return {
-    ...subject,
-    ...usage,
-    holdId,
-    callId,
-    model,
-    source,
-    trace,
-    costUsd: usd(costNanoUsd),
-    at: new Date(atMs).toISOString(),
-  };
+  return { ...subject, ...usage, holdId, callId, model, source, requests: 1, costNanoUsd, atMs, trace };
+}
+
+export function budgetsOf(takes: readonly Take[]): readonly BudgetName[] {
+  return takes.flatMap(({ measure, scopeId, id, periodStartMs }) =>
+    measure === 'budget' ? [{ scopeId, budgetId: id, periodStartMs }] : [],
+  );
 }
 
 export function shownUsageEvent(event: UsageEvent): ShownUsageEvent {

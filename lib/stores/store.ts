@@ -393,7 +393,10 @@ export interface ChargedBudget {
 }
 
 export interface SettleResult {
-  /** `late`: the lease had ended; the difference to what was charged then is applied. */
+  /**
+   * `late`: the lease had ended; the difference to what was charged then is applied. `already`: the call was ended before
+   * this was asked, and not by a try of the store's own driver whose answer was lost: of that it throws.
+   */
   readonly state: 'settled' | 'already' | 'late' | 'lost_hold';
   /** The usage record's line; `null` when `already`. */
   readonly event: UsageEvent | null;

@@ -57,6 +57,15 @@ describe('tcpProxy', () => {
     assert.equal(await withRedis(server.port, (redis) => redis.get(key)), 'done');
   });
 
+  it('loses the replies to one request and all after it, when told which', async () => {
+    const key = newPrefix();
+    proxy.fail({ type: 'dropRepliesTo', request: key });
+    assert.equal(await client.ping(), 'PONG');
+    await assert.rejects(client.set(key, 'done'), /timed out/);
+    await assert.rejects(client.ping(), /timed out/);
+    assert.equal(await withRedis(server.port, (redis) => redis.get(key)), 'done');
+  });
+
   it('delays both ways, when slow', async () => {
     proxy.fail({ type: 'slow', delayMs: 40 });
     const startMs = performance.now();

@@ -7,7 +7,9 @@ import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
  */
 export type TcpFault =
   | { readonly type: 'none' | 'cut' | 'stall' | 'halfOpen' | 'dropReplies' }
-  | { readonly type: 'slow'; readonly delayMs: number };
+  | { readonly type: 'slow'; readonly delayMs: number }
+  /** `dropReplies` from the next request on that contains this text. */
+  | { readonly type: 'dropRepliesTo'; readonly request: string };
 
 /** A way to a server on the loopback, with faults. */
 export interface TcpProxy {
@@ -75,6 +77,7 @@ export async function tcpProxy(targetPort: number): Promise<TcpProxy> {
     }
     from.on('data', (chunk: Buffer) => {
       if (isReply && fault.type === 'dropReplies') return;
+      if (!isReply && fault.type === 'dropRepliesTo' && chunk.includes(fault.request)) fault = { type: 'dropReplies' };
       waiting.push({ chunk, dueMs: performance.now() + (fault.type === 'slow' ? fault.delayMs : 0) });
       flush();
     });

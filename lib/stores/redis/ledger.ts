@@ -2,6 +2,7 @@ import type { ScopeId } from '../../limits/limit.ts';
 import type { CombinableLedger } from '../combinable.ts';
 import type { Ledger, StoreNotice } from '../store.ts';
 import type { RedisClient } from './client.ts';
+import { createAskOnce } from './closings.ts';
 import { createAccounting } from './ledger/accounting.ts';
 import { givenInstants, type LedgerContext } from './ledger/acts.ts';
 import { createAdmitting } from './ledger/admitting.ts';
@@ -58,6 +59,8 @@ export function createRedisLedger(options: RedisLedgerOptions): RedisLedger {
     return isDrawn ? candidate : ((await asked(() => client.get(name))) ?? candidate);
   }
 
+  const askOnce = createAskOnce(client);
+  const isAlready = ({ state }: { readonly state: string }) => state === 'already';
   const leases = createLeases(context);
   const admitting = createAdmitting(context, leases, drawNonce);
   const ending = createEnding(context);
@@ -69,12 +72,12 @@ export function createRedisLedger(options: RedisLedgerOptions): RedisLedger {
   return {
     admit: admitting.admit,
     extend: admitting.extend,
-    settle: ending.settle,
+    settle: (request) => askOnce(() => ending.settle(request), isAlready),
     cancel: ending.cancel,
     fence: fencing.fence,
     seed: fencing.seed,
     adjust: accounting.adjust,
-    record: accounting.record,
+    record: (event, plan) => askOnce(() => accounting.record(event, plan), isAlready),
     balances: accounting.balances,
     renew: leases.renew,
     sweep: leases.sweep,

@@ -154,6 +154,28 @@ for (const [name, open, listeners] of [
       assert.deepEqual(await settledBalance(), { spend: 0.04, held: 0 });
     });
 
+    it('tells once of a settlement that was made and whose answer was lost, and of the budget that it spent', async () => {
+      const { hold } = await admitted();
+      const told: unknown[] = [];
+      keys.on('usage.recorded', ({ holdId, costUsd }) => told.push({ holdId, costUsd }));
+      keys.on('budget.exceeded', ({ budget }) => told.push({ spend: budget?.spend }));
+      // The last words to Postgres of what charges; Redis is told of the hold in one.
+      proxied.proxy.fail({ type: 'dropRepliesTo', request: name === 'Postgres' ? 'commit' : hold.holdId });
+      const settling = keys.settle(hold, { model: 'm', inputTokens: 0, outputTokens: 0, costUsd: 11 });
+      await Promise.all([
+        assert.rejects(settling, StoreUnavailableError),
+        // A driver learns it when its connection ends; that of Redis sends the act again by itself, on another one.
+        sleep(100).then(() => {
+          proxied.proxy.fail({ type: 'cut' });
+          proxied.proxy.heal();
+        }),
+      ]);
+      await eventually(() => told.length >= 2, 'What listeners are told');
+      await keys.close();
+      assert.deepEqual(told, [{ holdId: hold.holdId, costUsd: 11 }, { spend: 11 }]);
+      assert.deepEqual((await keys.alerts()).items.map(({ type }) => type).sort(), ['budget.exceeded']);
+    });
+
     for (const [onStoreError, status] of [
       ['deny', 503],
       ['admit', 200],

@@ -261,6 +261,26 @@ describe('createVirtualKeys: budget alerts', () => {
     assert.deepEqual(told, ['budget.exceeded key total_budget 1 at 2']);
   });
 
+  it('is told when the store keeps it and its answer is lost', async () => {
+    const store = memoryStore();
+    let isLost = true;
+    const service = testService({
+      store: storeWith(store, {
+        insertAlert: async (alert) => {
+          const inserted = await store.insertAlert(alert);
+          if (!isLost) return inserted;
+          isLost = false;
+          throw new StoreUnavailableError();
+        },
+      }),
+    });
+    const told = toldBudgets(service);
+    const { key } = await createKey(service, { maxBudget: 1 });
+    await spend(service.keys, key.id, 2);
+    await service.keys.close();
+    assert.deepEqual(told, ['budget.exceeded key total_budget 1 at 2']);
+  });
+
   it('is told with a later call when the store was away for ten minutes', async () => {
     const store = memoryStore();
     let isDown = true;

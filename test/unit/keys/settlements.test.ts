@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { StoreUnavailableError } from '../../../lib/errors.ts';
 import { createRetries } from '../../../lib/keys/retries.ts';
+import { shownUsageEvent } from '../../../lib/keys/settlements.ts';
 import { memoryStore } from '../../../lib/stores/memory/memory-store.ts';
 import type { SettleRequest } from '../../../lib/stores/store.ts';
 import { eventually } from '../../support/eventually.ts';
@@ -79,6 +80,46 @@ describe('createVirtualKeys: settle and close', () => {
     for (const answer of answers) answer();
     await keys.close();
     assert.deepEqual(told, ['usage.recorded', 'budget.exceeded']);
+  });
+
+  it('tells once of a settlement that the store makes and whose answer is lost, and of what it charged', async () => {
+    const store = memoryStore();
+    let isLost = true;
+    const service = testService({
+      store: storeWith(store, {
+        settle: async (request) => {
+          const result = await store.settle(request);
+          if (isLost) throw new StoreUnavailableError();
+          return result;
+        },
+      }),
+    });
+    const { keys } = service;
+    const { key } = await createKey(service, { maxBudget: 1 });
+    const told: unknown[] = [];
+    keys.on('usage.recorded', (event) => told.push(event));
+    keys.on('budget.exceeded', ({ budget }) => told.push({ spend: budget?.spend }));
+    const hold = admittedHold(await keys.admit(call(key.id, { trace: 'a' })));
+    await assert.rejects(keys.settle(hold, { inputTokens: 3, costUsd: 2 }), unavailable);
+    await assert.rejects(keys.settle(hold, { inputTokens: 3, costUsd: 2 }), unavailable);
+    isLost = false;
+    await keys.close();
+    const { events } = await store.usageEvents(null, 10);
+    assert.deepEqual(told, [...events.map(shownUsageEvent), { spend: 2 }]);
+    assert.equal(events.length, 1);
+  });
+
+  it('tells nothing of a call that was ended before, where no answer was lost', async () => {
+    const service = testService();
+    const { keys } = service;
+    const { key } = await createKey(service, { maxBudget: 1 });
+    const told: unknown[] = [];
+    keys.on('usage.recorded', (event) => told.push(event));
+    const hold = admittedHold(await keys.admit(call(key.id)));
+    await keys.cancel(hold);
+    assert.equal((await keys.settle(hold, { costUsd: 2 })).state, 'already');
+    await keys.close();
+    assert.deepEqual(told, []);
   });
 
   it('waits when it closes for settlements that have begun, and not for holds that are open', async () => {

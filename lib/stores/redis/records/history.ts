@@ -1,6 +1,7 @@
 import { matchesAlert } from '../../alert-filter.ts';
 import { cutPage } from '../../cursor.ts';
 import type { AlertRow, AuditRow, Records } from '../../store.ts';
+import { createAskOnce } from '../closings.ts';
 import { asked } from '../script.ts';
 import type { Changes } from './changes.ts';
 import { positionOf } from './entries.ts';
@@ -22,6 +23,7 @@ type History = Pick<Records, 'appendAudit' | 'listAudit' | 'insertAlert' | 'list
 export function createHistory({ connection, changes, maxAlerts }: HistoryOptions): History {
   const { client, run, names, nowMs } = connection;
   const rows = createOrderedRows(connection);
+  const askOnce = createAskOnce(client);
 
   return {
     appendAudit: (entry) => changes.appendAudit(appendAudit, entry),
@@ -43,7 +45,10 @@ export function createHistory({ connection, changes, maxAlerts }: HistoryOptions
 
     async insertAlert(alert) {
       const keys = [names.alertIds, names.alerts, names.alertRows];
-      const atMs = await run(insertAlert, keys, [quoted(alert.id), JSON.stringify(alert), maxAlerts, nowMs() ?? '']);
+      const atMs = await askOnce(
+        () => run(insertAlert, keys, [quoted(alert.id), JSON.stringify(alert), maxAlerts, nowMs() ?? '']),
+        (inserted) => inserted === undefined,
+      );
       return atMs === undefined ? { outcome: 'exists' } : { outcome: 'inserted', row: { ...alert, atMs } };
     },
 
