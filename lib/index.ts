@@ -49,6 +49,7 @@ export type { AdmitInput, AdmitResult, ExtendInput, Remaining } from './keys/dir
 export type { KeyEventName, KeyEvents, ShownUsageEvent } from './keys/events.ts';
 export type { KeyChange, KeyHook } from './keys/hooks.ts';
 export type { BudgetInput, DefaultsInput, KeyInput, KeyPatch, LimitsInput, PolicyInput } from './keys/key-input.ts';
+export { type RotatedKey, RotationPendingError } from './keys/pending-fence.ts';
 export type { CreateVirtualKeysOptions } from './keys/service-options.ts';
 export type { KeySettings, Policy, VirtualKey } from './keys/shown-key.ts';
 export type { UsageInput } from './keys/usage-input.ts';

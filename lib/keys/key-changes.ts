@@ -9,6 +9,7 @@ import { maxConflicts, retrying, updated } from './conflicts.ts';
 import type { KeyChange } from './hooks.ts';
 import type { KeyPatch } from './key-input.ts';
 import { applyKeyPatch } from './key-schema.ts';
+import { type Made, made, RotationPendingError } from './pending-fence.ts';
 import { keyScope } from './principals.ts';
 import { checkMaximums } from './quotas.ts';
 import type { ServiceContext } from './service-context.ts';
@@ -24,10 +25,14 @@ interface Changed {
   readonly key: VirtualKey;
 }
 
+type TellChange = (changed: Changed) => void;
+
 interface ChangeRequest {
   readonly action: Exclude<KeyChange['action'], 'create' | 'delete' | 'resetSpend'>;
   readonly ifVersion?: number | undefined;
   readonly actor: Actor | undefined;
+  /** Told as soon as the change is stored. */
+  readonly tell: TellChange;
   readonly reason?: string | null | undefined;
   /** The secret that the mutation has made. */
   readonly secretMade?: (() => string) | undefined;
@@ -55,14 +60,24 @@ export function createKeyChanges(context: ServiceContext) {
     checkActor(request.actor);
     const tries = request.ifVersion === undefined ? maxConflicts : 1;
     try {
-      return await retrying(VersionConflictError, tries, () => changeOnce(id, request, mutate));
+      const { pending, ...changed } = await retrying(VersionConflictError, tries, () =>
+        changeOnce(id, request, mutate),
+      );
+      request.tell(changed);
+      if (pending === null) return changed;
+      const secret = request.secretMade?.();
+      throw secret === undefined ? pending : new RotationPendingError({ key: changed.key, secret }, pending);
     } finally {
       // Also after a failure: a change that was not answered in time may have been made.
       context.forget(`key:${id}`);
     }
   }
 
-  async function changeOnce(id: string, request: ChangeRequest, mutate: Mutation): Promise<Changed> {
+  async function changeOnce(
+    id: string,
+    request: ChangeRequest,
+    mutate: Mutation,
+  ): Promise<Changed & Pick<Made<unknown>, 'pending'>> {
     const { ifVersion, action, actor, reason = null, secretMade } = request;
     const current = await context.findRecord(id);
     if (current === undefined) throw new KeyNotFoundError();
@@ -73,7 +88,7 @@ export function createKeyChanges(context: ServiceContext) {
     const before = await shown(current);
     const planned = await shown(next);
     const secret = secretMade?.() ?? null;
-    const record = await hooks.around({ action, key: planned, before, secret }, async () => {
+    const { record, pending } = await hooks.around({ action, key: planned, before, secret }, async () => {
       const fence = action === 'repair' || mattersForAdmission(current, next);
       const carries = fence ? await withDeadline(carriesTo(current, next, action, nowMs)) : [];
       const audit = auditEntry(
@@ -85,10 +100,14 @@ export function createKeyChanges(context: ServiceContext) {
         reason,
       );
       const act: Change = { audit, outbox: hooks.wantsOutbox, fence, carries };
-      return updated(await withDeadline(store.updateKey(next, act, { maxActive })), maxActive);
+      const updating = withDeadline(store.updateKey(next, act, { maxActive }));
+      return made(
+        updating.then((outcome) => updated(outcome, maxActive)),
+        next,
+      );
     });
     // The change is made: counters that cannot be read now must not let it look refused, nor lose a new secret.
-    return { before, key: await shown(record).catch(() => planned) };
+    return { before, key: await shown(record).catch(() => planned), pending };
   }
 
   /** Of a record that is repaired nobody knows by which one its budgets were counted until now. */
@@ -102,17 +121,18 @@ export function createKeyChanges(context: ServiceContext) {
     return carriesOf(store, keyScope(current), keyScope(next), nowMs);
   }
 
+  const tellUpdate: TellChange = ({ before, key }) => events.emit('key.updated', { key, before });
+
   return {
     async update(id: string, patch: KeyPatch, options?: UpdateOptions, actor?: Actor) {
       const { ifVersion, approve } = parseUpdateOptions(options);
       const { maximums } = await context.quotas();
-      const { before, key } = await change(id, { action: 'update', ifVersion, actor }, (current, nowMs) => {
+      const { key } = await change(id, { action: 'update', ifVersion, actor, tell: tellUpdate }, (current, nowMs) => {
         const fields = applyKeyPatch(current, patch, nowMs);
         approve?.(current, fields);
         checkMaximums(fields, maximums, nowMs, current);
         return fields.name === current.name ? fields : { ...fields, alias: createAlias(fields.name) };
       });
-      events.emit('key.updated', { key, before });
       return key;
     },
 
@@ -121,7 +141,16 @@ export function createKeyChanges(context: ServiceContext) {
       const graceMs = graceSeconds * 1000;
       let secret = '';
       let graceEndsAtMs: number | null = null;
-      const request = { action: 'rotate', ifVersion, actor, secretMade: () => secret } as const;
+      const request: ChangeRequest = {
+        action: 'rotate',
+        ifVersion,
+        actor,
+        secretMade: () => secret,
+        tell({ key }) {
+          const graceEndsAt = graceEndsAtMs === null ? null : new Date(graceEndsAtMs).toISOString();
+          events.emit('key.rotated', { key, graceEndsAt });
+        },
+      };
       const { key } = await change(id, request, (current, nowMs) => {
         // Each try has one of its own: a hook may still be clearing up after the one before it.
         secret = secrets.mint();
@@ -133,38 +162,33 @@ export function createKeyChanges(context: ServiceContext) {
           previousSecret: graceEndsAtMs === null ? null : { secretHash: current.secretHash, endsAtMs: graceEndsAtMs },
         };
       });
-      const graceEndsAt = graceEndsAtMs === null ? null : new Date(graceEndsAtMs).toISOString();
-      events.emit('key.rotated', { key, graceEndsAt });
       return { key, secret };
     },
 
     async disable(id: string, actor?: Actor) {
-      const { before, key } = await change(id, { action: 'disable', actor }, ({ disabledAtMs }, nowMs) => ({
+      const { key } = await change(id, { action: 'disable', actor, tell: tellUpdate }, ({ disabledAtMs }, nowMs) => ({
         disabledAtMs: disabledAtMs ?? nowMs,
       }));
-      events.emit('key.updated', { key, before });
       return key;
     },
 
     async enable(id: string, actor?: Actor) {
-      const { before, key } = await change(id, { action: 'enable', actor }, () => ({ disabledAtMs: null }));
-      events.emit('key.updated', { key, before });
+      const { key } = await change(id, { action: 'enable', actor, tell: tellUpdate }, () => ({ disabledAtMs: null }));
       return key;
     },
 
     async repair(id: string, actor?: Actor) {
-      const { before, key } = await change(id, { action: 'repair', actor }, () => ({}));
-      events.emit('key.updated', { key, before });
+      const { key } = await change(id, { action: 'repair', actor, tell: tellUpdate }, () => ({}));
       return key;
     },
 
     async revoke(id: string, options?: RevokeOptions, actor?: Actor) {
       const { reason } = parseRevokeOptions(options);
-      const { key } = await change(id, { action: 'revoke', actor, reason }, (_current, nowMs) => ({
+      const tell: TellChange = ({ key }) => events.emit('key.revoked', { key, reason });
+      const { key } = await change(id, { action: 'revoke', actor, reason, tell }, (_current, nowMs) => ({
         revokedAtMs: nowMs,
         revokedReason: reason,
       }));
-      events.emit('key.revoked', { key, reason });
       return key;
     },
   };

@@ -3,6 +3,7 @@ import type { Actor } from '../stores/store.ts';
 import { auditEntry } from './audit.ts';
 import { checkActor } from './change-options.ts';
 import { maxConflicts, retrying, updated } from './conflicts.ts';
+import { made } from './pending-fence.ts';
 import type { ServiceContext } from './service-context.ts';
 import { keyStatus } from './virtual-key.ts';
 
@@ -16,13 +17,18 @@ export function createKeyRemoval(context: ServiceContext) {
       if (current === undefined) throw new KeyNotFoundError();
       if (onlyExpired && keyStatus(current, now()) !== 'expired') return false;
       const key = await shown(current);
-      await hooks.around({ action: 'delete', key, before: key, secret: null }, async () => {
+      const { pending } = await hooks.around({ action: 'delete', key, before: key, secret: null }, async () => {
         const audit = auditEntry('key.deleted', `key:${id}`, actor, auditView(current), null);
         const act = { audit, outbox: hooks.wantsOutbox, fence: true, carries: [] };
-        updated(await withDeadline(store.deleteKey(id, current.version, act)), null);
+        const removing = withDeadline(store.deleteKey(id, current.version, act));
+        return made(
+          removing.then((outcome) => updated(outcome, null)),
+          null,
+        );
       });
       context.forget(`key:${id}`);
       events.emit('key.deleted', { key });
+      if (pending !== null) throw pending;
       return true;
     });
   }

@@ -46,10 +46,10 @@ export function createPolicies(context: ServiceContext) {
         const before = policyScope(id, current ?? null);
         const carries = await withDeadline(carriesOf(store, before, policyScope(id, next), nowMs));
         const audit = auditEntry('policy.updated', id, actor, current ? showPolicy(current) : null, showPolicy(next));
-        const outcome = await withDeadline(store.putPolicy(id, next, { audit, outbox: false, fence: true, carries }));
-        if (outcome.outcome !== 'updated') continue;
-        context.forget(id);
-        return showPolicy(outcome.record);
+        const putting = withDeadline(store.putPolicy(id, next, { audit, outbox: false, fence: true, carries }));
+        // Also after a failure: a change that was not answered in time may have been made.
+        const outcome = await putting.finally(() => context.forget(id));
+        if (outcome.outcome === 'updated') return showPolicy(outcome.record);
       }
       throw new VersionConflictError(0);
     },

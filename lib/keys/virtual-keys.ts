@@ -6,6 +6,7 @@ import type { KeyEventName, KeyEvents } from './events.ts';
 import type { KeyHook } from './hooks.ts';
 import type { KeyFields } from './key-fields.ts';
 import type { DefaultsInput, KeyInput, KeyPatch, PolicyInput } from './key-input.ts';
+import type { RotatedKey } from './pending-fence.ts';
 import type { ShownAlert } from './shown-alert.ts';
 import type { Policy, VirtualKey } from './shown-key.ts';
 import type { UsageInput } from './usage-input.ts';
@@ -118,7 +119,8 @@ export interface VirtualKeys {
   list(filter?: KeyListFilter, page?: PageInput): Promise<List<VirtualKey>>;
   count(filter?: KeyListFilter): Promise<KeyCounts>;
   update(id: string, patch: KeyPatch, options?: UpdateOptions, actor?: Actor): Promise<VirtualKey>;
-  rotate(id: string, options?: RotateOptions, actor?: Actor): Promise<{ key: VirtualKey; secret: string }>;
+  /** @throws RotationPendingError, which has the key and its new secret, where the counters have yet to hear of it */
+  rotate(id: string, options?: RotateOptions, actor?: Actor): Promise<RotatedKey>;
   disable(id: string, actor?: Actor): Promise<VirtualKey>;
   enable(id: string, actor?: Actor): Promise<VirtualKey>;
   revoke(id: string, options?: RevokeOptions, actor?: Actor): Promise<VirtualKey>;

@@ -221,7 +221,10 @@ export interface AlertQuery {
 
 /** What the next change is made to: the expected version is part of the atomic act. */
 export interface Records {
-  /** Stores a new key. `maxActive` is checked against the owner's active keys in the same act. */
+  /**
+   * Stores a new key. `maxActive` is checked against the owner's active keys in the same act. It resolves also where the
+   * counters have yet to hear of the key: they admit nothing under it until then, and its caller has its only secret.
+   */
   insertKey(record: VirtualKeyRecord, change: Change, options: { maxActive: number | null }): Promise<InsertOutcome>;
   /**
    * Replaces a key whose version is still `record.version - 1`. `lastUsedAtMs` and usage are kept beside the version and

@@ -1,6 +1,7 @@
 import type { Request, Router } from 'express';
 import { InvalidRequestError, KeyNotFoundError } from '../../errors.ts';
 import type { Internals } from '../../keys/internals.ts';
+import { rotatedDespite } from '../../keys/pending-fence.ts';
 import type { VirtualKey } from '../../keys/shown-key.ts';
 import type { VirtualKeys } from '../../keys/virtual-keys.ts';
 import type { AdminCall, AdminHandlers } from './admin-call.ts';
@@ -77,8 +78,14 @@ export function addKeyRoutes(router: Router, keys: VirtualKeys, admin: AdminHand
     const current = await findVisible(keys, call, keyId);
     const ifVersion = expectedVersion(req.get('if-match'), body.version, current.version);
     const graceSeconds = body.graceSeconds as number | undefined;
-    const { key, secret } = await keys.rotate(keyId, { graceSeconds, ifVersion }, actor);
-    res.json({ key, secret });
+    const rotated = await keys.rotate(keyId, { graceSeconds, ifVersion }, actor).catch((error: unknown) => {
+      // Nobody is ever shown the secret again.
+      const despite = rotatedDespite(error);
+      if (despite === undefined) throw error;
+      res.status(202);
+      return despite;
+    });
+    res.json(rotated);
   });
 
   const revoke = admin('keys.revoke', keyTarget, async (call, { keyId }) => {

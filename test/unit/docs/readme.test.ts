@@ -120,6 +120,7 @@ describe('README.md', () => {
       TooManyFailedAttemptsError: () => new errors.TooManyFailedAttemptsError(3000),
       StoreUnavailableError: () => new errors.StoreUnavailableError(),
       FencePendingError: () => new errors.FencePendingError(),
+      RotationPendingError: () => new exported.RotationPendingError({} as never, new errors.FencePendingError()),
       LiteLLMError: () => new errors.LiteLLMError('litellm_unavailable', ''),
     };
     const rows = tableAfter('| class | code | status |').slice(2);

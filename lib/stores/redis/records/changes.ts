@@ -27,7 +27,12 @@ export interface RecordChange {
 
 /** Changes records together with their history, and raises the fences that changes leave. */
 export interface Changes {
-  /** Resolves when the ledger knows of the change. @throws FencePendingError where it is stored, and the ledger does not */
+  /**
+   * Resolves when the ledger knows of the change.
+   *
+   * @throws FencePendingError where it is stored, and the ledger does not know, unless the record is new: until the ledger
+   * knows of it, it admits nothing there, and only the answer has what its secret opens
+   */
   make(
     script: Script<ChangeReply>,
     change: RecordChange,
@@ -89,6 +94,7 @@ export function createChanges({ connection, raiseFence, maxAuditRows }: ChangesO
         try {
           await raise(row);
         } catch (cause) {
+          if (change.fence?.isNew && change.scopeId?.startsWith('key:')) break;
           throw new FencePendingError({ cause });
         }
       }

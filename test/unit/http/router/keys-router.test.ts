@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import express, { type Express } from 'express';
 import request from 'supertest';
+import { FencePendingError } from '../../../../lib/errors.ts';
 import type { AdminTarget } from '../../../../lib/http/router/admin-call.ts';
 import { keysRouter } from '../../../../lib/http/router/keys-router.ts';
 import type { Grant } from '../../../../lib/http/router/roles.ts';
@@ -477,6 +478,24 @@ for (const [version, createApp] of [
         for (const body of [{ graceSeconds: -1 }, { graceSeconds: '60' }, { grace: 60 }]) {
           assert.equal((await as(admin).post(`/keys/${id}/rotate`).send(body)).status, 400);
         }
+      });
+
+      it('gives the new secret with 202 where the counters have yet to hear of it', async () => {
+        const store = memoryStore();
+        const { as, keys, make } = setUp({
+          store: {
+            ...store,
+            async updateKey(...change) {
+              await store.updateKey(...change);
+              throw new FencePendingError();
+            },
+          },
+        });
+        const { id } = await make({});
+        const { status, body } = await as(admin).post(`/keys/${id}/rotate`).send({});
+        assert.equal(status, 202);
+        assert.deepEqual(await keys.verify(body.secret), { valid: true, key: body.key });
+        assert.equal((await as(admin).post(`/keys/${id}/disable`).send({})).status, 503);
       });
     });
 
