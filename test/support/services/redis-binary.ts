@@ -1,7 +1,8 @@
 import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 
-const names = ['redis-server', 'valkey-server'];
+const { REDIS_SERVER } = process.env;
+const names = REDIS_SERVER ? [REDIS_SERVER] : ['redis-server', 'valkey-server'];
 
 function find(): string | undefined {
   return names.find((name) => spawnSync(name, ['--version']).status === 0);
@@ -18,6 +19,7 @@ const mayInstall = existsSync('/etc/debian_version') && process.getuid?.() === 0
 function locate(): { command: string } | { problem: string } {
   const found = find();
   if (found !== undefined) return { command: found };
+  if (REDIS_SERVER) return { problem: `REDIS_SERVER is ${REDIS_SERVER}, which does not run.` };
   const advice = 'Install it (Debian: apt-get install redis-server), or set REDIS_URL to a Redis that tests may use.';
   if (!mayInstall) return { problem: `There is no redis-server on the PATH. ${advice}` };
   try {
@@ -37,7 +39,7 @@ const located =
     ? { problem: 'Tests that kill their Redis need redis-server on the PATH.' }
     : locate();
 
-/** The command of a Redis or Valkey server, installed where Debian lets us. */
+/** The command of a Redis or Valkey server: that of `REDIS_SERVER`, else of the PATH, else installed where Debian lets us. */
 export function redisBinary(): string {
   if ('problem' in located) throw new Error(located.problem);
   return located.command;

@@ -48,9 +48,12 @@ export async function ownRedisServer(options: RedisServerOptions = {}): Promise<
 function start(port: number, folder: KeptFolder, options: RedisServerOptions): Promise<ServerProcess> {
   const { appendOnly = false, args = [] } = options;
   const kept = appendOnly ? ['--appendonly', 'yes', '--appendfsync', 'always'] : ['--appendonly', 'no'];
+  const at = ['--port', `${port}`, '--bind', '127.0.0.1'];
+  // A primary would wait five seconds for further replicas.
+  const soon = ['--repl-diskless-sync-delay', '0'];
   return startProcess(folder, {
     command: redisBinary(),
-    args: ['--port', `${port}`, '--bind', '127.0.0.1', '--dir', folder.path, '--save', '', ...kept, ...args],
+    args: [...at, '--dir', folder.path, '--save', '', ...soon, ...kept, ...args],
     ask: () => withRedis(port, (redis) => redis.ping()),
   });
 }
