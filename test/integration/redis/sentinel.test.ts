@@ -1,0 +1,158 @@
+import assert from 'node:assert/strict';
+import { Redis } from 'ioredis';
+import { Redis as Redis5 } from 'ioredis5';
+import { createVirtualKeys } from '../../../lib/index.ts';
+import type { RedisClient } from '../../../lib/stores/redis/client.ts';
+import { redisStore } from '../../../lib/stores/redis/redis-store.ts';
+import type { StoreNotice } from '../../../lib/stores/store.ts';
+import { eventually } from '../../support/eventually.ts';
+import { admittedHold, call, spend, testLog, withoutNotices } from '../../support/service.ts';
+import { newPrefix } from '../../support/services/random-name.ts';
+import { redisWithSentinels, type WatchedRedis } from '../../support/services/redis-sentinels.ts';
+import { withRedis } from '../../support/services/redis-server.ts';
+
+/** As the README advises. */
+const clientOptions = {
+  failoverDetector: true,
+  enableOfflineQueue: false,
+  maxRetriesPerRequest: 1,
+  commandTimeout: 300,
+};
+
+type Connect = (address: WatchedRedis['address']) => Redis;
+
+const versions: readonly (readonly [version: string, connect: Connect])[] = [
+  ['6', (address) => new Redis({ ...address, ...clientOptions })],
+  // Whoever has ioredis 5 compiles against its types; here both are installed.
+  ['5', (address) => new Redis5({ ...address, ...clientOptions }) as unknown as Redis],
+];
+
+/** What one process of an application has. */
+async function startProcess(client: Redis, prefix: string) {
+  client.on('error', () => undefined);
+  await eventually(() => client.status === 'ready');
+  const store = redisStore({ client: client as RedisClient, prefix });
+  const keys = createVirtualKeys({ store, storeTimeoutMs: 200, logger: testLog() });
+  const notices: StoreNotice[] = [];
+  const leave = store.open({ logger: testLog(), onNotice: (notice) => notices.push(notice) });
+  await eventually(() => notices.length > 0);
+  return {
+    client,
+    store,
+    keys,
+    notices,
+    async close() {
+      await keys.close();
+      leave();
+      await store.close();
+      client.disconnect();
+    },
+  };
+}
+
+async function answers(call: () => Promise<unknown>): Promise<boolean> {
+  return call().then(
+    () => true,
+    () => false,
+  );
+}
+
+async function cachedScripts({ port }: { readonly port: number }): Promise<number> {
+  const info = await withRedis(port, (redis) => redis.info('memory'));
+  return Number(/^number_of_cached_scripts:(\d+)/m.exec(info)?.[1]);
+}
+
+describe('redisStore: Sentinel', function () {
+  this.timeout(60_000);
+
+  for (const [version, connect] of versions) {
+    describe(`with ioredis ${version}`, () => {
+      let redis: WatchedRedis;
+      let here: Awaited<ReturnType<typeof startProcess>>;
+      let there: Awaited<ReturnType<typeof startProcess>>;
+
+      beforeEach(async () => {
+        redis = await redisWithSentinels();
+        const prefix = `${newPrefix()}:`;
+        here = await startProcess(connect(redis.address), prefix);
+        there = await startProcess(connect(redis.address), prefix);
+      });
+
+      afterEach(async () => {
+        await Promise.all([here.close(), there.close()]);
+        await redis.stop();
+      });
+
+      it('goes on by itself after the primary was killed, with all that its replica had heard of', async () => {
+        const { keys, client } = here;
+        const deaf = createVirtualKeys({ store: withoutNotices(there.store), logger: testLog() });
+        const revoked = await keys.create({ name: 'revoked', models: ['*'] });
+        assert.equal((await deaf.verify(revoked.secret)).valid, true);
+        await keys.revoke(revoked.key.id);
+        const { key, secret } = await keys.create({
+          name: 'busy',
+          models: ['*'],
+          maxBudget: 1,
+          maxParallelRequests: 2,
+        });
+        const keyId = key.id;
+        await spend(keys, keyId, 0.25);
+        const hold = admittedHold(await keys.admit(call(keyId, { costUsd: 0.5 })));
+        assert.equal((await there.keys.verify(secret)).valid, true);
+        assert.equal(await client.wait(1, 5000), 1);
+        assert.ok((await cachedScripts(redis.primary)) > 0);
+        assert.equal(await cachedScripts(redis.replica), 0);
+        for (const { notices } of [here, there]) notices.length = 0;
+
+        await redis.primary.kill();
+        await assert.rejects(keys.admit(call(keyId)), { code: 'store_unavailable' });
+        await redis.untilFailedOver();
+        await eventually(() => answers(() => keys.list()));
+        await eventually(() => [here, there].every(({ notices }) => notices.some(({ type }) => type === 'missed')));
+
+        assert.deepEqual(await keys.verify(revoked.secret), { valid: false, reason: 'revoked' });
+        // What it has cached is judged by the fence.
+        assert.equal((await deaf.verify(revoked.secret)).valid, true);
+        const fenced = await deaf.admit(call(revoked.key.id));
+        assert.equal(fenced.admitted === false && fenced.reason, 'key');
+        await deaf.close();
+        const second = admittedHold(await keys.admit(call(keyId)));
+        const third = await keys.admit(call(keyId));
+        assert.equal(third.admitted === false && third.reason, 'concurrency');
+        await keys.settle(second, { inputTokens: 1, costUsd: 0 });
+        await keys.settle(hold, { inputTokens: 1, costUsd: 0.5 });
+        const tooMuch = await keys.admit(call(keyId, { costUsd: 0.250_000_001 }));
+        assert.equal(tooMuch.admitted === false && tooMuch.reason, 'budget');
+        await spend(keys, keyId, 0.25);
+        assert.equal((await keys.get(keyId)).spend, 1);
+        assert.ok((await cachedScripts(redis.replica)) > 0);
+
+        // From its cache the other process would know no better.
+        assert.equal((await there.keys.verify(secret)).valid, true);
+        there.notices.length = 0;
+        await keys.revoke(keyId);
+        await eventually(() => there.notices.length > 0);
+        assert.equal((await there.keys.verify(secret)).valid, false);
+      });
+
+      it('leaves a primary that hangs, once the Sentinels have another one', async () => {
+        const { keys } = here;
+        const { secret } = await keys.create({ name: 'a', models: ['*'] });
+        assert.equal((await there.keys.verify(secret)).valid, true);
+        assert.equal(await here.client.wait(1, 5000), 1);
+        for (const { notices } of [here, there]) notices.length = 0;
+        process.kill(redis.primary.pid(), 'SIGSTOP');
+        try {
+          await redis.untilFailedOver();
+          await eventually(() => answers(() => keys.list()));
+          await eventually(() => [here, there].every(({ notices }) => notices.some(({ type }) => type === 'missed')));
+          there.notices.length = 0;
+          await keys.create({ name: 'b', models: ['*'] });
+          await eventually(() => there.notices.length > 0);
+        } finally {
+          process.kill(redis.primary.pid(), 'SIGCONT');
+        }
+      });
+    });
+  }
+});
