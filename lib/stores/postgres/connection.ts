@@ -84,8 +84,14 @@ export function checkKnex(knex: Knex | undefined, caller: string): Knex {
   if (typeof knex?.client?.acquireConnection !== 'function') {
     throw new TypeError(`${caller}: knex must be an instance of knex, such as knex({ client: 'pg', connection })`);
   }
-  const { dialect } = knex.client;
-  if (dialect !== 'postgresql') throw new TypeError(`${caller}: knex must be one for Postgres, and is for ${dialect}`);
+  const { dialect, driverName } = knex.client;
+  if (dialect !== 'postgresql' || driverName !== 'pg') {
+    throw new TypeError(
+      `${caller}: knex must be one for Postgres by the driver pg, and is for ${driverName ?? dialect}`,
+    );
+  }
+  if (knex.isTransaction)
+    throw new TypeError(`${caller}: knex must be the instance itself, and is a transaction of it`);
   return knex;
 }
 

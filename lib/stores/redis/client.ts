@@ -32,8 +32,11 @@ export function checkClient(client: unknown): RedisClient {
 interface CheckedOptions {
   readonly keyPrefix?: unknown;
   readonly readOnly?: unknown;
+  /** Of the node that Sentinels are asked for. */
+  readonly role?: unknown;
   readonly scaleReads?: unknown;
   readonly replyMapping?: unknown;
+  readonly stringNumbers?: unknown;
 }
 
 /** Those of a Cluster stand in two places. */
@@ -42,7 +45,8 @@ function optionsOf(client: RedisClient): CheckedOptions {
   return { ...options?.redisOptions, ...options };
 }
 
-function checkOptions({ keyPrefix, readOnly, scaleReads, replyMapping }: CheckedOptions): void {
+function checkOptions(options: CheckedOptions): void {
+  const { keyPrefix, readOnly, role, scaleReads, replyMapping, stringNumbers } = options;
   if (keyPrefix) {
     throw new TypeError(
       'redisStore: the client has a keyPrefix, which scripts and channels would not agree on; ' +
@@ -50,12 +54,16 @@ function checkOptions({ keyPrefix, readOnly, scaleReads, replyMapping }: Checked
     );
   }
   if (readOnly) throw new TypeError('redisStore: the client is readOnly; pass one of the primary');
+  if (role === 'slave') {
+    throw new TypeError("redisStore: the client asks Sentinels for a replica; leave its role 'master'");
+  }
   if (scaleReads !== undefined && scaleReads !== 'master') {
     throw new TypeError("redisStore: a replica may not know of a change yet; set scaleReads to 'master'");
   }
   if (replyMapping === 'resp3') {
     throw new TypeError("redisStore: replies must have the shapes of replyMapping 'legacy', which is the default");
   }
+  if (stringNumbers) throw new TypeError('redisStore: numbers must come as numbers; leave stringNumbers out');
 }
 
 function wrongClient(found?: string): TypeError {

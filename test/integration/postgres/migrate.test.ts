@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import knexFactory from 'knex';
+import pg from 'pg';
 import type { StoreUnavailableError } from '../../../lib/errors.ts';
 import { migrate } from '../../../lib/stores/postgres/migrate.ts';
 import { migrationFiles } from '../../../lib/stores/postgres/migrations.ts';
@@ -105,11 +106,23 @@ describe('migrate', () => {
       await assert.rejects(migrate(knex, { schema }), { name: 'TypeError', message: /^schema must be/ });
       assert.throws(() => postgresStore({ knex, schema }), { name: 'TypeError', message: /^schema must be/ });
     }
-    const redshift = knexFactory({ client: 'redshift' });
-    assert.throws(() => postgresStore({ knex: redshift }), { name: 'TypeError', message: /is for redshift/ });
-    for (const client of [undefined, {}, 'postgres://localhost']) {
+    for (const [client, message] of [
+      ['redshift', /is for pg-redshift$/],
+      ['cockroachdb', /is for cockroachdb$/],
+      ['pgnative', /is for pgnative$/],
+    ] as const) {
+      const other = knexFactory({ client });
+      assert.throws(() => postgresStore({ knex: other }), { name: 'TypeError', message });
+      await assert.rejects(migrate(other), { name: 'TypeError', message });
+    }
+    const pool = new pg.Pool();
+    for (const client of [undefined, {}, 'postgres://localhost', pool, new pg.Client(), knexFactory]) {
       assert.throws(() => postgresStore({ knex: client as never }), { name: 'TypeError', message: /instance of knex/ });
     }
+    await pool.end();
+    await knex.transaction(async (transaction) => {
+      assert.throws(() => postgresStore({ knex: transaction }), { name: 'TypeError', message: /a transaction of it$/ });
+    });
     assert.throws(() => postgresStore({ knex, shema: 'a' } as never), {
       name: 'TypeError',
       message: /no option "shema"/,

@@ -45,8 +45,15 @@ describe('redisStore', () => {
     ['a Cluster with a keyPrefix', () => cluster({ keyPrefix: 'app:' }), /keyPrefix/],
     ['nodes with a keyPrefix', () => cluster({ redisOptions: { keyPrefix: 'app:' } }), /keyPrefix/],
     ['a read-only client', () => redis({ readOnly: true }), /readOnly/],
+    [
+      'a client of a replica that Sentinels name',
+      () => redis({ sentinels: [{ host: '127.0.0.1', port: 1 }], name: 'main', role: 'slave' }),
+      /leave its role 'master'$/,
+    ],
     ['a Cluster that reads from replicas', () => cluster({ scaleReads: 'slave' }), /set scaleReads to 'master'$/],
     ['replies of RESP3', () => redis({ replyMapping: 'resp3' }), /replyMapping 'legacy'/],
+    ['numbers as text', () => redis({ stringNumbers: true }), /leave stringNumbers out$/],
+    ['nodes with numbers as text', () => cluster({ redisOptions: { stringNumbers: true } }), /stringNumbers/],
     ['a client that monitors', () => redis({ monitor: true }), /monitor mode/],
   ];
   for (const [what, client, message] of wrong) {
