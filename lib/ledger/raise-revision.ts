@@ -8,7 +8,9 @@ export function raiseRevision(
   carries: readonly BudgetCarry[],
   nowMs: number,
 ): void {
+  const isOvertaken = counters.revision > counters.carriedRevision;
   counters.revision = Math.max(counters.revision, revision);
-  for (const carry of carries) carryBudget(counters, carry);
+  counters.carriedRevision = Math.max(counters.carriedRevision, revision);
+  for (const carry of carries) carryBudget(counters, carry, { nowMs, isOvertaken });
   pruneBudgets(counters, nowMs, periodRetentionMs);
 }

@@ -25,6 +25,11 @@ export interface ScopeCounters {
   readonly scopeId: ScopeId;
   /** Requests judged under an older revision are stale. */
   revision: number;
+  /**
+   * Of the latest change that carried its budgets over, or of the record by which the scope was made known. A call that is
+   * judged by a change and comes before its fence raises `revision` above this one.
+   */
+  carriedRevision: number;
   /** The record is gone: nothing is admitted, late settlements still count. */
   closed: boolean;
   readonly windows: Map<string, WindowCounter>;
@@ -35,7 +40,16 @@ export interface ScopeCounters {
 }
 
 export function createCounters(scopeId: ScopeId, revision: number): ScopeCounters {
-  return { scopeId, revision, closed: false, windows: new Map(), openHolds: 0, budgets: [], layout: 0 };
+  return {
+    scopeId,
+    revision,
+    carriedRevision: revision,
+    closed: false,
+    windows: new Map(),
+    openHolds: 0,
+    budgets: [],
+    layout: 0,
+  };
 }
 
 export function findBudget(
@@ -106,8 +120,14 @@ function addBudget(
 /**
  * Opens a budget's counter under its new period: with what the one before had spent and holds, or with what the usage
  * record says, whichever is more. So no change of a duration makes money free, and none counts it twice.
+ *
+ * @param isOvertaken a call has come before, judged by this change or a later one: what it took is counted besides
  */
-export function carryBudget(counters: ScopeCounters, carry: BudgetCarry): void {
+export function carryBudget(
+  counters: ScopeCounters,
+  carry: BudgetCarry,
+  { nowMs, isOvertaken }: { readonly nowMs: number; readonly isOvertaken: boolean },
+): void {
   const { budgetId, periodStartMs, periodEndMs, from, openingNanoUsd } = carry;
   const source = from === null ? undefined : findBudget(counters, from.budgetId, from.periodStartMs);
   const target =
@@ -119,12 +139,18 @@ export function carryBudget(counters: ScopeCounters, carry: BudgetCarry): void {
   target.periodEndMs = periodEndMs;
   if (source === target) return;
   target.movedTo = null;
-  target.spentNanoUsd = Math.max(target.spentNanoUsd, source?.spentNanoUsd ?? 0, openingNanoUsd);
+  const carriedNanoUsd = Math.max(source?.spentNanoUsd ?? 0, openingNanoUsd);
+  target.spentNanoUsd = isOvertaken
+    ? target.spentNanoUsd + carriedNanoUsd
+    : Math.max(target.spentNanoUsd, carriedNanoUsd);
   moveBudget(stand, target);
   if (source !== undefined) moveBudget(source, target);
   // Calls of earlier periods that reach into the new one settle there, too; what they spent is in the usage record.
   for (const budget of counters.budgets) {
     const reachesInto = budget.periodEndMs === null || budget.periodEndMs > periodStartMs;
+    const isOver = budget.periodEndMs !== null && budget.periodEndMs <= nowMs;
+    // That of a later change waits for the fence of its own.
+    if (isOvertaken && !isOver) continue;
     if (reachesInto && budget.budgetId === from?.budgetId && budget.movedTo === null) moveBudget(budget, target);
   }
 }

@@ -40,9 +40,9 @@ export interface CombinableRecords extends Store {
 /** Keeps the counters of a combined store. */
 export interface CombinableLedger extends Store {
   /**
-   * Raises the fence of a scope and carries its budgets over, in one act; `already`: it has a later revision. Where it has
-   * this one, a call may have brought it before the fence came: budgets carry over all the same, which changes nothing
-   * the second time. A scope that the ledger does not know is made known by a record that is new, or closed by one that
+   * Raises the fence of a scope and carries its budgets over, in one act; `already`: this fence or a later one was raised.
+   * A call that was judged by the change, or by a later one, may have brought its revision before the fence came: budgets
+   * carry over all the same, and what such calls spent counts besides. Fences of one scope come in their order. A scope that the ledger does not know is made known by a record that is new, or closed by one that
    * is removed. One that stays unknown cannot be seeded any more with a nonce that was given before.
    */
   fence(fence: Fence): Promise<{ readonly state: 'fenced' | 'already' | 'unknown' }>;

@@ -97,8 +97,8 @@ export function createLedger(options: MemoryLedgerOptions): MemoryLedger {
         nonces.delete(scopeId);
         return { state: 'unknown' };
       }
-      // A call judged by the changed record may have brought its revision, and carries nothing over.
-      if (known !== undefined && known.revision > revision) return { state: 'already' };
+      // Not by the revision: a call judged by a change may have brought that of a later one, and carries nothing over.
+      if (known !== undefined && known.carriedRevision >= revision) return { state: 'already' };
       if (isClosed) scopes.close(scopeId, revision, now());
       else scopes.fence(scopeId, revision, carries, now());
       return { state: 'fenced' };

@@ -41,7 +41,7 @@ export function createScopes(): MemoryScopes {
     close(scopeId, revision, nowMs) {
       const counters = scopes.get(scopeId) ?? createCounters(scopeId, revision);
       scopes.set(scopeId, counters);
-      counters.revision = Math.max(counters.revision, revision);
+      raiseRevision(counters, revision, [], nowMs);
       counters.closed = true;
       closed.push({ scopeId, atMs: nowMs });
       forgetClosed(nowMs);

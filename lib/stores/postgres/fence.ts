@@ -45,8 +45,8 @@ on conflict (scope_id) do update set nonce = excluded.nonce, until_ms = excluded
 
   const counters = readOrDeny(scopeId, state);
   if (counters === undefined) return 'unknown';
-  // A call judged by the changed record may have brought its revision, and carries nothing over.
-  if (counters.revision > revision) return 'already';
+  // Not by the revision: a call judged by a change may have brought that of a later one, and carries nothing over.
+  if (counters.carriedRevision >= revision) return 'already';
   raiseRevision(counters, revision, carries, nowMs);
   if (isClosed) counters.closed = true;
   await query(`update ${schema}.scopes set state = $2, closed_at_ms = $3 where id = $1`, [

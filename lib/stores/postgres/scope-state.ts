@@ -3,19 +3,20 @@ import type { ScopeId } from '../../limits/limit.ts';
 import { cellsPerWindow, countedCells, restoreWindow, type WindowCounter } from '../../limits/window.ts';
 import { check, isAmount, isList, isText, isWhole } from './stored-json.ts';
 
-const format = 1;
+const format = 2;
 
 /**
- * The counters of a scope as they are stored: `[format, revision, closed, openHolds, windows, budgets]`. Windows are
+ * The counters of a scope as they are stored: `[format, revision, carriedRevision, closed, openHolds, windows, budgets]`. Windows are
  * `[id, windowMs, cell, cellsAgo, count, …]` with the cells that count something, budgets `[id, periodStartMs,
  * periodEndMs, spent, held, position of the one it was moved to or -1]`.
  */
 export function writeScope(counters: ScopeCounters): string {
-  const { revision, closed, openHolds, windows, budgets } = counters;
+  const { revision, carriedRevision, closed, openHolds, windows, budgets } = counters;
   const counted = [...windows.values()].filter(({ total }) => total !== 0);
   return JSON.stringify([
     format,
     revision,
+    carriedRevision,
     closed ? 1 : 0,
     openHolds,
     counted.map((window) => [window.id, window.windowMs, window.cell, ...[...countedCells(window)].flat()]),
@@ -33,10 +34,11 @@ export function writeScope(counters: ScopeCounters): string {
 /** @throws TypeError for what {@link writeScope} would not have written */
 export function readScope(scopeId: ScopeId, state: string): ScopeCounters {
   const stored: unknown = JSON.parse(state);
-  check(isList(stored) && stored.length === 6 && stored[0] === format);
-  const [, revision, closed, openHolds, windows, budgets] = stored;
-  check(isAmount(revision) && isWhole(openHolds) && isList(windows) && isList(budgets));
+  check(isList(stored) && stored.length === 7 && stored[0] === format);
+  const [, revision, carriedRevision, closed, openHolds, windows, budgets] = stored;
+  check(isAmount(revision) && isAmount(carriedRevision) && isWhole(openHolds) && isList(windows) && isList(budgets));
   const counters = createCounters(scopeId, revision);
+  counters.carriedRevision = carriedRevision;
   counters.closed = closed !== 0;
   counters.openHolds = openHolds;
   for (const window of windows) {

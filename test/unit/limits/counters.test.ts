@@ -28,6 +28,8 @@ function openAt({ budgets }: ScopeCounters): readonly number[] {
   return budgets.map(({ periodStartMs }) => (periodStartMs - nowMs) / hourMs);
 }
 
+const inOrder = { nowMs, isOvertaken: false };
+
 describe('carryBudget', () => {
   it('makes no money free, none negative and none stuck, however often the period is changed', () => {
     const step = fc.record({
@@ -55,7 +57,7 @@ describe('carryBudget', () => {
             const from = { budgetId: 'main', periodStartMs: current * hourMs };
             current = which;
             const target = { budgetId: 'main', periodStartMs: current * hourMs, periodEndMs: null };
-            carryBudget(counters, { ...target, from, openingNanoUsd: spent });
+            carryBudget(counters, { ...target, from, openingNanoUsd: spent }, inOrder);
           } else pruneBudgets(counters, nowMs, periodRetentionMs);
           const live = findBudget(counters, 'main', current * hourMs);
           const held = open.reduce((sum, hold) => sum + hold.held, 0);
@@ -69,9 +71,9 @@ describe('carryBudget', () => {
   it('opens a new budget with what the usage record says', () => {
     const counters = createCounters('team:red', 1);
     const period = { periodStartMs: 0, periodEndMs: null };
-    carryBudget(counters, { budgetId: 'main', from: null, ...period, openingNanoUsd: 7 });
+    carryBudget(counters, { budgetId: 'main', from: null, ...period, openingNanoUsd: 7 }, inOrder);
     assert.equal(findBudget(counters, 'main', 0)?.spentNanoUsd, 7);
-    carryBudget(counters, { budgetId: 'main', from: null, ...period, openingNanoUsd: 5 });
+    carryBudget(counters, { budgetId: 'main', from: null, ...period, openingNanoUsd: 5 }, inOrder);
     assert.equal(findBudget(counters, 'main', 0)?.spentNanoUsd, 7);
   });
 
@@ -80,7 +82,8 @@ describe('carryBudget', () => {
     const period = { periodStartMs: nowMs, periodEndMs: nowMs + hourMs };
     openBudget(counters, 'main', period, nowMs).spentNanoUsd = 3;
     const from = { budgetId: 'main', periodStartMs: nowMs };
-    carryBudget(counters, { budgetId: 'main', from, ...period, periodEndMs: nowMs + 9 * hourMs, openingNanoUsd: 50 });
+    const carry = { budgetId: 'main', from, ...period, periodEndMs: nowMs + 9 * hourMs, openingNanoUsd: 50 };
+    carryBudget(counters, carry, inOrder);
     const [budget] = counters.budgets;
     assert.deepEqual([budget?.spentNanoUsd, budget?.periodEndMs, budget?.movedTo], [3, nowMs + 9 * hourMs, null]);
   });

@@ -52,7 +52,8 @@ describe('stand', () => {
       'a budget is carried over',
       () => {
         const from = { budgetId: 'main', periodStartMs: today.periodStartMs };
-        carryBudget(key, { budgetId: 'main', from, periodStartMs: 0, periodEndMs: null, openingNanoUsd: 0 });
+        const carry = { budgetId: 'main', from, periodStartMs: 0, periodEndMs: null, openingNanoUsd: 0 };
+        carryBudget(key, carry, { nowMs, isOvertaken: false });
       },
     ],
     ['a budget is forgotten', () => pruneBudgets(key, nowMs + 2 * dayMs, dayMs)],

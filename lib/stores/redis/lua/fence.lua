@@ -7,12 +7,14 @@
 
 local change = cjson.decode(ARGV[2])
 local scope = load_scope(1, KEYS[1])
+-- A call judged by a change may have brought the revision of it, or of a later one, and carries nothing over.
+local carried_revision = tonumber(redis.call('HGET', KEYS[1], 'f')) or scope.revision
+local is_overtaken = scope.revision > carried_revision
 if change.nonce then
   if scope.known then return 'already' end
   if redis.call('GET', KEYS[2]) ~= change.nonce then return 'unknown' end
 elseif scope.known then
-  -- A call judged by the changed record may have brought its revision, and carries nothing over.
-  if scope.revision > change.revision and not (change.isClosed and not scope.closed) then return 'already' end
+  if carried_revision >= change.revision and not (change.isClosed and not scope.closed) then return 'already' end
 elseif not change.isNew and not change.isClosed then
   -- What is yet to be seeded with an earlier nonce was read before this change.
   redis.call('DEL', KEYS[2])
@@ -33,14 +35,17 @@ local function carry_budget(carry)
   target.ends = carry.ends
   if source ~= target then
     target.moved = false
-    target.spent = math.max(target.spent, source and source.spent or 0, carry.opening)
+    local carried = math.max(source and source.spent or 0, carry.opening)
+    target.spent = is_overtaken and target.spent + carried or math.max(target.spent, carried)
     move_budget(stand, target)
     if source then move_budget(source, target) end
     if carry.from then
       local start, id = start_of(carry.field), id_of(carry.from)
       for _, budget in ipairs(all_budgets(scope)) do
         local reaches = budget.ends < 0 or budget.ends > start
-        if reaches and id_of(budget.field) == id and not budget.moved then move_budget(budget, target) end
+        -- That of a later change waits for the fence of its own.
+        local is_over = budget.ends >= 0 and budget.ends <= now
+        if reaches and (is_over or not is_overtaken) and id_of(budget.field) == id and not budget.moved then move_budget(budget, target) end
       end
     end
   end
@@ -50,6 +55,7 @@ end
 local revision = math.max(scope.revision, change.revision)
 for _, carry in ipairs(change.carries) do carry_budget(carry) end
 prune_budgets(scope)
+write(scope, 'f', math.max(carried_revision, change.revision))
 write(scope, 'v', (scope.closed or change.isClosed) and -revision or revision)
 save_scope(scope)
 redis.call('DEL', KEYS[2])

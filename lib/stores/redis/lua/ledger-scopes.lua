@@ -1,6 +1,7 @@
 -- The counters of scopes, as lib/limits/window.ts and counters.ts have them. Stands after ledger-windows.
 --
--- A scope is a hash. v: the revision of its record, negative once the record is gone. o: its open holds.
+-- A scope is a hash. v: the revision of its record, negative once the record is gone. f: that of the latest fence, whose
+-- budgets were carried over. o: its open holds.
 -- q:<ms>:<id> and t:<ms>:<id>: a window of requests or of tokens, packed: length of a cell in ms, newest cell, total,
 --   count of the newest cell.
 -- r:<field of a window>: its earlier cells that counted, oldest first, packed: cell, count.

@@ -10,6 +10,7 @@ function fenceOf(fields: Partial<Fence> = {}): Fence {
 }
 
 const daily = { maxBudgetNanoUsd: 1_000_000_000, budgetDuration: 'daily' };
+const lasting = { maxBudgetNanoUsd: 1_000_000_000, budgetDuration: null };
 const hourly = { maxBudgetNanoUsd: 1_000_000_000, budgetDuration: 'hourly' };
 
 /** From the day's budget to one of the hour. */
@@ -18,6 +19,15 @@ function carryAt(nowMs: number): Fence['carries'] {
   const from = { budgetId: 'main', periodStartMs: Math.floor(nowMs / dayMs) * dayMs };
   return [{ budgetId: 'main', from, periodStartMs, periodEndMs: periodStartMs + hourMs, openingNanoUsd: 0 }];
 }
+
+/** From the hour's budget to one of the key's whole life. */
+function carryOn(nowMs: number): Fence['carries'] {
+  const from = { budgetId: 'main', periodStartMs: Math.floor(nowMs / hourMs) * hourMs };
+  return [{ budgetId: 'main', from, periodStartMs: 0, periodEndMs: null, openingNanoUsd: 0 }];
+}
+
+const ofHour = 'main from 2026-01-15';
+const ofLife = 'main';
 
 export const foreignFenceCases: readonly CombinableCase[] = [
   ledgerCase('a new record makes its scope known', async (session) => {
@@ -91,6 +101,40 @@ export const foreignFenceCases: readonly CombinableCase[] = [
     await store.fence(fenceOf({ revision: 2, carries: carryAt(clock.now()) }));
     assert.equal((await changed.admit({ costUsd: 0.2 })).outcome, 'refused');
   }),
+
+  ledgerCase('what a call spent that came before the fence is added to what is carried over', async (session) => {
+    const { store, clock } = session;
+    const caller = await createKnownCaller(session, keyWith(daily));
+    await caller.settle(await caller.hold(), { costUsd: 0.4 });
+    const changed = caller.under(keyWith(hourly, { revision: 2 }));
+    await changed.settle(await changed.hold(), { costUsd: 0.3 });
+    await store.fence(fenceOf({ revision: 2, carries: carryAt(clock.now()) }));
+    assert.deepEqual((await standingOf(store, keyScope)).budgets, { [ofHour]: { spent: 0.7, held: 0 } });
+  }),
+
+  ledgerCase(
+    'budgets carry over by two changes, also where a call judged by the second came first',
+    async (session) => {
+      const { store, clock } = session;
+      const caller = await createKnownCaller(session, keyWith(daily));
+      await caller.settle(await caller.hold(), { costUsd: 0.4 });
+      const open = await caller.hold({ costUsd: 0.2 });
+      const first = fenceOf({ revision: 2, carries: carryAt(clock.now()) });
+      const second = fenceOf({ revision: 3, carries: carryOn(clock.now()) });
+      const changed = caller.under(keyWith(lasting, { revision: 3 }));
+      await changed.settle(await changed.hold(), { costUsd: 0.1 });
+      assert.deepEqual(await store.fence(first), { state: 'fenced' });
+      assert.equal((await caller.under(keyWith(hourly, { revision: 2 })).admit()).outcome, 'stale');
+      assert.deepEqual(await store.fence(second), { state: 'fenced' });
+      const carried = { [ofLife]: { spent: 0.5, held: 0.2 } };
+      assert.deepEqual((await standingOf(store, keyScope)).budgets, carried);
+      for (const late of [first, second]) assert.deepEqual(await store.fence(late), { state: 'already' });
+      assert.deepEqual((await standingOf(store, keyScope)).budgets, carried);
+      await caller.settle(open, { costUsd: 0.3 });
+      assert.deepEqual((await standingOf(store, keyScope)).budgets, { [ofLife]: { spent: 0.8, held: 0 } });
+      assert.equal((await changed.admit({ costUsd: 0.3 })).outcome, 'refused');
+    },
+  ),
 
   ledgerCase('a removed record admits nothing any more, known or not', async (session) => {
     const { store } = session;
