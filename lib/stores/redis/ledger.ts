@@ -8,9 +8,11 @@ import { givenInstants, type LedgerContext } from './ledger/acts.ts';
 import { createAdmitting } from './ledger/admitting.ts';
 import { createEnding } from './ledger/ending.ts';
 import { createUsageEvents } from './ledger/events.ts';
+import { createFenceCopies } from './ledger/fence-copies.ts';
 import { createFencing } from './ledger/fencing.ts';
 import { createLeases } from './ledger/leases.ts';
 import { ledgerNames } from './ledger/names.ts';
+import { createParts } from './ledger/parts.ts';
 import { createUsageSums } from './ledger/sums.ts';
 import { asked, createScriptRunner } from './script.ts';
 
@@ -36,8 +38,7 @@ export interface RedisLedger extends Ledger, Pick<CombinableLedger, 'fence' | 't
 export function createRedisLedger(options: RedisLedgerOptions): RedisLedger {
   const { client, prefix, givenMs, notify, maxUsageEvents, usageRetentionMs } = options;
   const run = createScriptRunner(client);
-  // Scripts reach one slot only. Until the parts of an admission can be in several, a Cluster keeps its ledger in one.
-  const names = ledgerNames(prefix, { isOneSlot: client.isCluster });
+  const names = ledgerNames(prefix, { isSpread: client.isCluster });
   const context: LedgerContext = {
     run,
     names,
@@ -59,12 +60,19 @@ export function createRedisLedger(options: RedisLedgerOptions): RedisLedger {
     return isDrawn ? candidate : ((await asked(() => client.get(name))) ?? candidate);
   }
 
+  async function readFence(scopeId: ScopeId): Promise<number | undefined> {
+    const revision = await asked(() => client.hget(names.scope(scopeId), 'v'));
+    return revision === null ? undefined : Math.abs(Number(revision));
+  }
+
   const askOnce = createAskOnce(client);
   const isAlready = ({ state }: { readonly state: string }) => state === 'already';
-  const leases = createLeases(context);
-  const admitting = createAdmitting(context, leases, drawNonce);
-  const ending = createEnding(context);
-  const fencing = createFencing(context);
+  const parts = createParts(context);
+  const copies = createFenceCopies(context, readFence);
+  const leases = createLeases(context, parts);
+  const admitting = createAdmitting({ context, expiry: leases, parts, copies, drawNonce });
+  const ending = createEnding(context, parts);
+  const fencing = createFencing(context, copies);
   const accounting = createAccounting(context, now);
   const lines = createUsageEvents(client, names);
   const sums = createUsageSums(client, context);

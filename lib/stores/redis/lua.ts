@@ -6,14 +6,14 @@ export const luaFiles = {
 -- KEYS[5..] scopes; then of each call: sums of its day, days of its key
 -- ARGV[2], ARGV[3] as in ledger-usage.lua   ARGV[4] id of the hold
 -- ARGV[5] what is expected, as JSON: scopes, how many; slots, positions of scopes; calls {id, at, tokens, cost, charged,
---   takes {position, field}, line}
+--   takes {position, field}, line; others: the other shards from which it took; all, its takes in all of them}
 -- Result: state (abandoned, kept: it was renewed, has ended or has other calls by now), jumps, charged budgets by call:
---   position of the scope, field, spent
+--   position of the scope, field, spent, the other shards of the hold
 
 local abandoned_ms = 86400000
 local hold_id, expected = ARGV[4], cjson.decode(ARGV[5])
 local ends = redis.call('ZSCORE', KEYS[2], hold_id)
-if not ends or not is_over(ends) then return { 'kept', jumps, {} } end
+if not ends or not is_over(ends) then return { 'kept', jumps, {}, '' } end
 
 local is_expected = {}
 for _, call in ipairs(expected.calls) do is_expected['c:' .. call.id] = true end
@@ -23,14 +23,14 @@ local fields = redis.call('HGETALL', KEYS[1])
 for index = 1, #fields, 2 do
   local field, state = fields[index], fields[index + 1]:sub(1, 1)
   if field:sub(1, 2) == 'c:' and state == 'o' then
-    if not is_expected[field] then return { 'kept', jumps, {} } end
+    if not is_expected[field] then return { 'kept', jumps, {}, '' } end
     found = found + 1
   elseif field:sub(1, 2) == 'c:' then
     changes[#changes + 1] = field
     changes[#changes + 1] = 'e'
   end
 end
-if found ~= #expected.calls then return { 'kept', jumps, {} } end
+if found ~= #expected.calls then return { 'kept', jumps, {}, '' } end
 
 local scopes = {}
 for position = 1, expected.scopes do scopes[position] = load_scope(position, KEYS[position + 4]) end
@@ -49,15 +49,21 @@ for index, call in ipairs(expected.calls) do
   append_line({ stream = KEYS[3], days = KEYS[4], sums = KEYS[at], days_of_key = KEYS[at + 1] }, call.line)
   changes[#changes + 1] = 'c:' .. call.id
   changes[#changes + 1] = 'a' .. struct.pack('<d', call.charged)
+  if call.others then leave_to_others(call.others, call.id, 'a', 0, call.charged, call.all) end
 end
 for _, position in ipairs(expected.slots) do
   if scopes[position].known then take_slots(scopes[position], -1) end
 end
 for _, scope in ipairs(scopes) do save_scope(scope) end
 redis.call('HSET', KEYS[1], unpack(changes))
-redis.call('PEXPIRE', KEYS[1], abandoned_ms)
-redis.call('ZREM', KEYS[2], hold_id)
-return { 'abandoned', jumps, charged }
+local others = redis.call('HGET', KEYS[1], 'p')
+if others then
+  await_others(hold_id)
+else
+  redis.call('PEXPIRE', KEYS[1], abandoned_ms)
+  redis.call('ZREM', KEYS[2], hold_id)
+end
+return { 'abandoned', jumps, charged, others or '' }
 `,
   account: `-- Money that comes or goes without a hold, once for each id: an adjustment, or usage that was measured elsewhere.
 --
@@ -65,7 +71,7 @@ return { 'abandoned', jumps, charged }
 -- KEYS[5] days of the key               KEYS[6..] scopes
 -- ARGV[2], ARGV[3] as in ledger-usage.lua
 -- ARGV[4] the act, as JSON: scopes, how many; budgets {position, field, ends}; cost: what they are charged, absent: they
---   are set to zero; line; before and after: an adjustment's event around the number that is known here alone
+--   are set to zero; line, which the home of the key alone has; before and after: an adjustment's event around the number that is known here alone
 -- Result: state (done, already), what the first budget had spent, charged budgets: position of the scope, field, spent
 
 if not redis.call('SET', KEYS[1], 1, 'NX', 'PX', 86400000) then return { 'already', 0, {} } end
@@ -96,7 +102,7 @@ for _, scope in ipairs(scopes) do save_scope(scope) end
 
 local keys = { stream = KEYS[2], days = KEYS[3], sums = KEYS[4], days_of_key = KEYS[5] }
 if act.cost then
-  append_line(keys, act.line)
+  if act.line then append_line(keys, act.line) end
 elseif first ~= 0 then
   act.line.event = act.before .. string.format('%.0f', -first) .. act.after
   act.line.sums = { 0, 0, 0, 0, 0, 0, -first }
@@ -107,17 +113,20 @@ return { 'done', first, charged }
   'admit-alone': `-- Admits a call at once, if it is one that can be. Stands after admit-at-once; what follows it decides about the others.
 --
 -- KEYS[1] the hold (hash)   KEYS[2] leases of its shard (sorted set)   KEYS[3..] the scopes of the plan, in its order,
--- then further ones of ARGV[5].scopes (hashes); then further leases where a hold may stand that is in the way
+-- then further ones of ARGV[5].scopes (hashes)
 -- numbers: minted at, tokens, cost, not after (-1: no end), lease in ms
 -- ARGV[2] the plan, as JSON
 -- ARGV[3] what is kept of the call beside its numbers: in the first line takes, in the next what no script reads
 -- ARGV[4] id of the hold
--- ARGV[5] of all but a simple first call, as JSON: clamp; callId, replacesFirst; scopes: names of the scopes in KEYS
+-- ARGV[5] of all but a simple first call, as JSON: clamp; callId, replacesFirst; scopes: names of the scopes in KEYS;
+--   others: shards where the call was let in before (ledger-parts.lua); or, of a call in one of those: home, its shard;
+--   slots, names of the scopes that it takes a slot of; isProbe: nothing is to be taken
 -- Result: the numbers of a call that was admitted at once, as below. Else outcome, jumps of the clock, then by outcome,
 -- with positions from 1
 --   admitted: numbers of the call: at, tokens, cost, output tokens (-1: no clamp), remaining of each limit (-1: none)
 --   repeated: the same, body
 --   refused: position (0: the request alone is too large), retry in ms (-1: never), remaining, whether leases are over
+--   fits: remaining; of a probe that is not refused
 --   stale: position of the scope, revision    unseeded: positions    stale_clock: now    missing: scopes to declare
 --   over: the lease of the hold is over       expired, id_conflict, hold_ended, too_old
 
@@ -272,6 +281,8 @@ local ends_at = limits_at + limit_count
 local special = ARGV[5] and cjson.decode(ARGV[5]) or {}
 local is_further = special.callId ~= nil
 local call_field = is_further and 'c:' .. special.callId or 'c:'
+-- The hold lives in another shard, which alone knows whether it is open.
+local is_elsewhere = special.home ~= nil
 
 local function repeated(value)
   local state = value:sub(1, 1)
@@ -282,7 +293,10 @@ local function repeated(value)
 end
 
 local known = redis.call('HMGET', KEYS[1], 'n', call_field, 'c:')
-if is_further then
+if is_elsewhere then
+  if known[1] == '0' then return { 'hold_ended', jumps } end
+  if known[2] then return repeated(known[2]) end
+elseif is_further then
   if not known[1] or known[1] == '0' then return { 'hold_ended', jumps } end
   local ends = redis.call('ZSCORE', KEYS[2], hold_id)
   if ends and is_over(ends) then return { 'over', jumps } end
@@ -302,7 +316,7 @@ if special.replacesFirst and known[3] and known[3]:sub(1, 1) == 'o' then
   for name, fields in each_take(cjson.decode(kept:match('^[^\\n]*'))) do
     if positions[name] then replaced.fields[positions[name]] = fields else missing[#missing + 1] = name end
   end
-  if #missing > 0 then return { 'missing', jumps, missing } end
+  if #missing > 0 and not is_elsewhere then return { 'missing', jumps, missing } end
 end
 
 local scopes, scope_of = {}, {}
@@ -417,16 +431,13 @@ if is_too_large or #refusing > 0 then
   end
 
   for _, scope in ipairs(scopes) do save_scope(scope) end
-  local in_the_way = 0
-  local further_leases = 3 + (special.scopes and #special.scopes or scope_count)
-  for index = 2, #KEYS do
-    local is_leases = index == 2 or index >= further_leases
-    if is_leases and redis.call('ZCOUNT', KEYS[index], '-inf', over_until()) > 0 then in_the_way = 1 end
-  end
-  return { 'refused', jumps, by, retry_ms, shown(remaining), in_the_way }
+  local in_the_way = redis.call('ZCOUNT', KEYS[2], '-inf', over_until()) > 0
+  return { 'refused', jumps, by, retry_ms, shown(remaining), in_the_way and 1 or 0 }
 end
+if special.isProbe then return { 'fits', jumps, shown(remaining) } end
 
-if replaced then
+-- Elsewhere the first call stays until the home has let this one take its place: it could not be brought back.
+if replaced and not is_elsewhere then
   local correction = { at = replaced.at, counted = replaced.tokens, tokens = 0, held = replaced.cost, spent = 0 }
   for position, fields in pairs(replaced.fields) do
     scopes[position] = scopes[position] or load_scope(position, KEYS[position + 2], unpack(fields))
@@ -459,7 +470,11 @@ for position, scope in pairs(scopes) do
   save_scope(scope)
 end
 
-if is_further then
+if is_elsewhere then
+  redis.call('HSET', KEYS[1], 'n', 1, 'h', special.home, call_field, pack_call(numbers[3], numbers[4], 0, taken, body))
+  if special.slots then redis.call('HSET', KEYS[1], 's', cjson.encode(special.slots)) end
+  redis.call('ZADD', KEYS[2], 'NX', instant + lease_ms, hold_id)
+elseif is_further then
   -- A hash keeps no order: calls know which of them came first.
   local order = redis.call('HLEN', KEYS[1])
   if replaced then redis.call('HSET', KEYS[1], 'c:', 'r' .. known[3]:sub(2)) end
@@ -467,6 +482,7 @@ if is_further then
 else
   open_hold(taken)
 end
+if special.others then name_others(special.others) end
 return { 'admitted', jumps, taken }
 `,
   'append-audit': `-- Adds an audit row that belongs to no change of a record.
@@ -677,6 +693,16 @@ for position = 1, #ARGV, 3 do
 end
 return removed
 `,
+  'copy-fence': `-- Keeps a copy of the fence of a scope in a shard where others count under it: for as long as calls may be judged by an
+-- older record.
+--
+-- KEYS[1] the copy (hash)   ARGV[1] revision   ARGV[2] for how many ms
+
+if tonumber(redis.call('HGET', KEYS[1], 'v') or 0) < tonumber(ARGV[1]) then
+  redis.call('HSET', KEYS[1], 'v', ARGV[1])
+end
+redis.call('PEXPIRE', KEYS[1], ARGV[2])
+`,
   'count-twins': `-- Counts twins by their state.
 --
 -- KEYS[1] key ids by the number of their state (sorted set)  ARGV[1] how many states there are
@@ -703,16 +729,14 @@ row.lease, row.lease_ends = nil, nil
 rows.save(row)
 return 1
 `,
-  due: `-- Finds holds whose lease is over, the oldest of each shard first.
+  due: `-- Finds holds whose lease is over, the oldest first.
 --
--- KEYS leases   numbers: limit
--- Result: for each, position of its leases, id, end of its lease
+-- KEYS[1] leases of a shard   numbers: limit
+-- Result: for each, id, end of its lease
 
+local found = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', over_until(), 'WITHSCORES', 'LIMIT', 0, numbers[2])
 local due = {}
-for position, key in ipairs(KEYS) do
-  local found = redis.call('ZRANGEBYSCORE', key, '-inf', over_until(), 'WITHSCORES', 'LIMIT', 0, numbers[2])
-  for index = 1, #found, 2 do due[#due + 1] = { position - 1, found[index], found[index + 1] } end
-end
+for index = 1, #found, 2 do due[#due + 1] = { found[index], found[index + 1] } end
 return due
 `,
   'end-call': `-- Ends one call by a settlement or a cancellation, exactly once. The hold ends with the last of its calls.
@@ -724,15 +748,17 @@ return due
 -- ARGV[6] takes of the call, as JSON
 -- ARGV[7] nothing, or as JSON what a call needs that is not simply open: scopes, names of the further ones; abandoned, its
 --   line as it was written when the lease ended; lost, the event of a settlement whose hold is unknown
--- ARGV[8..] of a settlement: event, member, field and other of its line
--- Result: state, jumps of the clock, charged budgets: position of the scope, field, spent; or missing, jumps, scopes to
---   declare: ARGV[7] is needed
+-- ARGV[8] nothing, or the other shards from which the call took, each before a space   ARGV[9] takes in all of them
+-- ARGV[10..] of a settlement: event, member, field and other of its line
+-- Result: state, jumps of the clock, charged budgets: position of the scope, field, spent, the other shards of the hold
+--   and whether it has ended; or missing, jumps, scopes to declare: ARGV[7] is needed
 
 local ended_ms = 3600000
 local _, at, tokens, cost, input, output, cache_read, cache_write, used_cost = unpack(numbers)
 local hold_id, call_field = ARGV[4], 'c:' .. ARGV[5]
 local special = ARGV[7] ~= '' and cjson.decode(ARGV[7])
-local is_settlement = ARGV[8] ~= nil
+local others = ARGV[8]
+local is_settlement = ARGV[10] ~= nil
 local keys = { stream = KEYS[3], days = KEYS[4], sums = KEYS[5], days_of_key = KEYS[6] }
 
 local known = redis.call('HMGET', KEYS[1], 'n', call_field, 'l')
@@ -741,7 +767,7 @@ local state = value and value:sub(1, 1)
 local is_open = open_calls > 0
 local closes_hold = open_calls == 1 and (state == 'o' or state == 'r')
 
-local is_lost = is_settlement and not value and (is_open or not known[1] or known[3])
+local is_lost = is_settlement and (not value or state == 'u') and (is_open or not known[1] or known[3])
 
 -- By position, as KEYS has the scopes: what the call took, and which of them the hold took a slot of.
 local fields_of, positions, slots, missing = {}, {}, {}, {}
@@ -801,24 +827,34 @@ end
 
 local function answer(outcome, charged)
   for _, scope in pairs(scopes) do save_scope(scope) end
-  return { outcome, jumps, charged or {} }
+  charged = charged or {}
+  local is_new = outcome ~= 'already'
+  if is_new and others ~= '' then
+    local used_tokens = is_settlement and input + output or 0
+    leave_to_others(others, ARGV[5], is_settlement and 's' or 'c', used_tokens, used_cost or 0, ARGV[9])
+  end
+  local named = (is_new or closes_hold) and redis.call('HGET', KEYS[1], 'p')
+  if not named then return { outcome, jumps, charged, '', 0 } end
+  local has_ended = open_calls == 0 or closes_hold
+  if has_ended then await_others(hold_id) end
+  return { outcome, jumps, charged, named, has_ended and 1 or 0 }
 end
 
 local function line_of_settlement(event)
   local sums = { 1, input, output, cache_read, cache_write, used_cost, 0 }
-  return { event = event, member = ARGV[9], field = ARGV[10], other = ARGV[11], sums = sums }
+  return { event = event, member = ARGV[11], field = ARGV[12], other = ARGV[13], sums = sums }
 end
 
 if is_open and state == 'o' then
   local correction = { at = at, counted = tokens, tokens = 0, held = cost, spent = 0 }
   if is_settlement then correction.tokens, correction.spent = input + output, used_cost end
   local charged = correct_all(correction)
-  if is_settlement then append_line(keys, line_of_settlement(ARGV[8])) end
+  if is_settlement then append_line(keys, line_of_settlement(ARGV[10])) end
   close_call()
   return answer(is_settlement and 'settled' or 'cancelled', charged)
 end
 
-if is_open and value then
+if is_open and value and not is_lost then
   -- Whoever ends a call that was replaced gives its slot back, too.
   if state == 'r' then close_call() end
   return answer(state == 'r' and not is_settlement and 'cancelled' or 'already')
@@ -830,7 +866,7 @@ if state == 'a' then
   if is_settlement then correction.tokens, correction.spent = input + output, used_cost - was_charged end
   local charged = correct_all(correction)
   count_line(keys, special.abandoned, { -1, 0, 0, 0, 0, -was_charged, 0 })
-  append_line(keys, is_settlement and line_of_settlement(ARGV[8]) or special.abandoned)
+  append_line(keys, is_settlement and line_of_settlement(ARGV[10]) or special.abandoned)
   redis.call('HSET', KEYS[1], call_field, 'e')
   return answer(is_settlement and 'late' or 'cancelled', charged)
 end
@@ -940,6 +976,141 @@ redis.call('DEL', KEYS[2])
 -- Late settlements still count while their holds may be remembered.
 if change.isClosed then redis.call('PEXPIRE', KEYS[1], change.retentionMs) end
 return 'fenced'
+`,
+  follow: `-- Has what a hold took in this shard follow what became of it at home. Whatever has followed already changes nothing.
+--
+-- KEYS[1] the part (hash)   KEYS[2] leases of this shard (sorted set)   KEYS[3..] scopes
+-- ARGV[2] id of the hold
+-- ARGV[3] what became of it, as JSON: scopes, their names; calls {id, became, tokens, cost, takes {position, field}};
+--   hasEnded, or leaseEnds, when to look again
+--   became: settled, abandoned: tokens and cost are charged; cancelled, replaced: nothing is; undone: it was never let in
+-- Result: followed, jumps, charged budgets by call: position of the scope, field, spent; missing, jumps, names of scopes
+--   to declare; untold, jumps: the hold has ended, and calls are open here of which nothing is told
+
+local ended_ms = 86400000
+local hold_id, told = ARGV[2], cjson.decode(ARGV[3])
+
+local positions, scopes = {}, {}
+for position, name in ipairs(told.scopes) do positions[name] = position end
+local function scope_at(position)
+  scopes[position] = scopes[position] or load_scope(position, KEYS[position + 2])
+  return scopes[position]
+end
+
+local undoes_first, is_told = false, {}
+for _, call in ipairs(told.calls) do
+  is_told['c:' .. call.id] = true
+  undoes_first = undoes_first or call.became == 'undone' and call.id == ''
+end
+local slots, missing = {}, {}
+if told.hasEnded or undoes_first then
+  local held = redis.call('HGET', KEYS[1], 's')
+  for _, name in ipairs(held and cjson.decode(held) or {}) do
+    local list = positions[name] and slots or missing
+    list[#list + 1] = positions[name] or name
+  end
+end
+if #missing > 0 then return { 'missing', jumps, missing } end
+
+local known = redis.call('HGETALL', KEYS[1])
+for index = 1, told.hasEnded and #known or 0, 2 do
+  if known[index]:sub(1, 2) == 'c:' and known[index + 1]:sub(1, 1) == 'o' and not is_told[known[index]] then
+    return { 'untold', jumps }
+  end
+end
+
+-- What was counted of the call until now, or nothing if it has followed.
+local function counted_of(value, state, became)
+  if state == 'o' then
+    local _, _, _, taken = unpack_call(value)
+    return { at = taken[1], counted = taken[2], tokens = 0, held = taken[3], spent = 0 }
+  end
+  local counted = { at = 0, counted = 0, tokens = 0, held = 0, spent = 0 }
+  if state == 'a' and became ~= 'abandoned' then
+    counted.spent = -struct.unpack('<d', value, 2)
+    return counted
+  end
+  -- The part was lost, or never came to be: all the same the call was charged.
+  if not state and (became == 'settled' or became == 'abandoned') then return counted end
+end
+
+local function correct_takes(call, correction, gives_back_request)
+  local charged = {}
+  for _, taken in ipairs(call.takes) do
+    local scope, field = scope_at(taken.position), taken.field
+    if scope.known and gives_back_request and field:sub(1, 1) == 'q' then
+      give_back(scope, field, window_of(scope, field), correction.at, 1)
+    end
+    local budget = scope.known and correct(scope, field, correction)
+    if budget and correction.spent ~= 0 then charged[#charged + 1] = { taken.position, budget.field, budget.spent } end
+  end
+  return charged
+end
+
+local function keep_call(field, call, value, state)
+  local became = call.became
+  if became == 'undone' then redis.call('HDEL', KEYS[1], field)
+  elseif became == 'abandoned' then redis.call('HSET', KEYS[1], field, 'a' .. struct.pack('<d', call.cost))
+  elseif became == 'replaced' and state == 'o' then redis.call('HSET', KEYS[1], field, 'r' .. value:sub(2))
+  else redis.call('HSET', KEYS[1], field, 'e') end
+end
+
+local charged = {}
+for index, call in ipairs(told.calls) do
+  local field, became = 'c:' .. call.id, call.became
+  local value = redis.call('HGET', KEYS[1], field)
+  local state = value and value:sub(1, 1)
+  local correction = counted_of(value, state, became)
+  charged[index] = {}
+  if correction then
+    if became == 'settled' or became == 'abandoned' then
+      correction.tokens, correction.spent = call.tokens, correction.spent + call.cost
+    end
+    -- A call that was to take the place of the first one may have counted no request of its own.
+    charged[index] = correct_takes(call, correction, became == 'undone' and not call.replacesFirst)
+  end
+  if correction or became == 'cancelled' and state ~= 'e' then keep_call(field, call, value, state) end
+end
+
+for _, position in ipairs(slots) do
+  if scope_at(position).known then take_slots(scope_at(position), -1) end
+end
+for _, scope in pairs(scopes) do save_scope(scope) end
+
+local has_calls = false
+for _, field in ipairs(redis.call('HKEYS', KEYS[1])) do has_calls = has_calls or field:sub(1, 2) == 'c:' end
+if told.hasEnded then
+  redis.call('HSET', KEYS[1], 'n', 0)
+  redis.call('HDEL', KEYS[1], 's')
+  redis.call('PEXPIRE', KEYS[1], ended_ms)
+  redis.call('ZREM', KEYS[2], hold_id)
+elseif not has_calls then
+  redis.call('DEL', KEYS[1])
+  redis.call('ZREM', KEYS[2], hold_id)
+else
+  if undoes_first then redis.call('HDEL', KEYS[1], 's') end
+  if told.leaseEnds then redis.call('ZADD', KEYS[2], 'XX', told.leaseEnds, hold_id) end
+end
+return { 'followed', jumps, charged }
+`,
+  'forget-others': `-- Forgets how calls ended, since all other shards have followed; a hold that has ended is not looked for any more.
+--
+-- KEYS[1] the hold (hash)   KEYS[2] leases of its shard (sorted set)
+-- ARGV[1] id of the hold    ARGV[2..] of each call: id, and how it stood when they were told (s, c, a)
+
+local remembered_ms = 86400000
+for index = 2, #ARGV, 2 do
+  local field = 'd:' .. ARGV[index]
+  local left = redis.call('HGET', KEYS[1], field)
+  if left and left:sub(1, 1) == ARGV[index + 1] then redis.call('HDEL', KEYS[1], field) end
+end
+if redis.call('HGET', KEYS[1], 'n') ~= '0' then return end
+for _, field in ipairs(redis.call('HKEYS', KEYS[1])) do
+  if field:sub(1, 2) == 'd:' then return end
+end
+redis.call('HDEL', KEYS[1], 'p')
+redis.call('PEXPIRE', KEYS[1], remembered_ms)
+redis.call('ZREM', KEYS[2], ARGV[1])
 `,
   'insert-alert': `-- Keeps an alert, unless one of its id is there. The oldest go where there are too many.
 --
@@ -1069,6 +1240,39 @@ local function is_over(lease_ends) return tonumber(lease_ends) < now + 1 end
 
 -- The latest score of a lease that is over.
 local function over_until() return '(' .. string.format('%.0f', now + 1) end
+`,
+  'ledger-parts': `-- What holds take in shards other than their home. Stands before the acts that read it.
+--
+-- A hold lives in its home. What it takes elsewhere is kept there in a hash of the same kind, whose calls follow what
+-- becomes of them at home (follow.lua). n is 1 until the hold has ended, then 0; besides there are
+--   h: the shard of its home   s: names of the scopes of which it took a slot, as JSON
+-- and in its home
+--   p: the shards where it has taken, each before a space
+--   d:<call>: of a call that ended, until all of them have followed: s (settled), c (cancelled) or a (abandoned); then,
+--     packed, tokens and cost that were charged; then its takes in all shards, as JSON
+
+-- When those that ended a call and are to tell the others are taken for dead.
+local followed_after_ms = 10000
+
+local function name_others(others)
+  local named = redis.call('HGET', KEYS[1], 'p') or ''
+  for shard in others:gmatch('%d+ ') do
+    if not (' ' .. named):find(' ' .. shard, 1, true) then named = named .. shard end
+  end
+  redis.call('HSET', KEYS[1], 'p', named)
+end
+
+-- Leaves what the others are to follow, should nobody tell them.
+local function leave_to_others(others, call, how, tokens, cost, takes)
+  name_others(others)
+  redis.call('HSET', KEYS[1], 'd:' .. call, how .. struct.pack('<dd', tokens, cost) .. takes)
+end
+
+-- A hold that has ended is looked for until the others have followed.
+local function await_others(hold_id)
+  redis.call('PERSIST', KEYS[1])
+  redis.call('ZADD', KEYS[2], instant + followed_after_ms, hold_id)
+end
 `,
   'ledger-periods': `-- Budgets as their periods come and go, as lib/limits/counters.ts has them. Stands after ledger-scopes.
 
@@ -1455,23 +1659,27 @@ local texts = {}
 for position, entry in ipairs(entries) do texts[position] = redis.call('HGET', KEYS[2], entry) or '' end
 return { entries, texts }
 `,
-  'read-hold': `-- Reads the open calls of a hold.
+  'read-hold': `-- Reads a hold, or what one took in this shard.
 --
 -- KEYS[1] the hold (hash)
--- Result: takes of its first call (JSON), then for each open call, the first one first: id, numbers, body
+-- Result: now, shard of its home ('': here), its other shards, takes of its first call (JSON); then for each open call, the
+--   first one first: id, numbers, body
 
-local found, takes = {}, '[]'
+local found, takes, home, others = {}, '[]', '', ''
 local fields = redis.call('HGETALL', KEYS[1])
 for index = 1, #fields, 2 do
   local field, value = fields[index], fields[index + 1]
-  if field == 'c:' then takes = first_takes(value) end
-  if field:sub(1, 2) == 'c:' and value:sub(1, 1) == 'o' then
+  if field == 'h' then home = value end
+  if field == 'p' then others = value end
+  local state = value:sub(1, 1)
+  if field == 'c:' and #value > 1 and (state == 'o' or state == 'r' or state == 'e') then takes = first_takes(value) end
+  if field:sub(1, 2) == 'c:' and state == 'o' then
     local _, _, order, taken, body = unpack_call(value)
     found[#found + 1] = { field:sub(3), taken, body, order }
   end
 end
 table.sort(found, function(a, b) return a[4] < b[4] end)
-return { takes, found }
+return { now, home, others, takes, found }
 `,
   'read-sums': `-- Reads sums of usage.
 --
@@ -1580,10 +1788,47 @@ return 1
 -- Result: renewed, ended; over: its lease has run out and it is yet to be ended
 
 local ends = redis.call('ZSCORE', KEYS[2], ARGV[2])
-if not ends then return 'ended' end
+-- One that has ended may wait there for other shards to follow.
+if not ends or redis.call('HGET', KEYS[1], 'n') == '0' then return 'ended' end
 if is_over(ends) then return 'over' end
 redis.call('ZADD', KEYS[2], instant + numbers[2], ARGV[2])
 return 'renewed'
+`,
+  'stand-at-home': `-- Tells other shards what became of a hold. A call that its home does not know is never let in from now on.
+--
+-- KEYS[1] the hold (hash)   KEYS[2] leases of its shard (sorted set)
+-- ARGV[2] id of the hold   ARGV[3..] ids of calls that others have, and that cannot come later than now
+-- Result: whether it is open, end of its lease ('': none), whether that is over, its other shards, calls: id, how it
+--   stands (o, r, s, c, a; u: never let in), tokens and cost that were charged, takes (JSON; '': not kept)
+
+local ended_ms = 3600000
+for index = 3, #ARGV do
+  -- Should it be settled all the same, it was lost, and is charged then.
+  if redis.call('HSETNX', KEYS[1], 'c:' .. ARGV[index], 'u') == 1 and redis.call('HSETNX', KEYS[1], 'n', 0) == 1 then
+    redis.call('HSET', KEYS[1], 'l', 1)
+    redis.call('PEXPIRE', KEYS[1], ended_ms)
+  end
+end
+
+local values, calls = {}, {}
+local fields = redis.call('HGETALL', KEYS[1])
+for index = 1, #fields, 2 do values[fields[index]] = fields[index + 1] end
+for field, value in pairs(values) do
+  if field:sub(1, 2) == 'c:' then
+    local call, stands = field:sub(3), value:sub(1, 1)
+    local left = values['d:' .. call]
+    if left then
+      local tokens, cost = struct.unpack('<dd', left, 2)
+      calls[#calls + 1] = { call, left:sub(1, 1), tokens, cost, left:sub(18) }
+    else
+      local charged = stands == 'a' and struct.unpack('<d', value, 2) or 0
+      calls[#calls + 1] = { call, stands == 'e' and 'c' or stands, 0, charged, '' }
+    end
+  end
+end
+local ends = redis.call('ZSCORE', KEYS[2], ARGV[2])
+local is_open = (tonumber(values.n) or 0) > 0
+return { is_open and 1 or 0, ends or '', ends and is_over(ends) and 1 or 0, values.p or '', calls }
 `,
   'touch-key': `-- Moves the last use of a key forward.
 --

@@ -35,16 +35,15 @@ const unknownCost = Number.MIN_SAFE_INTEGER;
 export function createAccounting(context: LedgerContext, now: () => Promise<number>) {
   const { names, notify, usageBounds } = context;
 
-  async function account(id: string, event: UsageEvent, scopeIds: readonly ScopeId[], act: object) {
-    const home = names.homeOf({ subject: event });
+  function account(shard: number, id: string, event: UsageEvent, scopeIds: readonly ScopeId[], act: object) {
     const keys = [
-      names.mark(home, id),
-      names.usage(home),
-      names.days(home),
-      ...sumsKeys(names, home, event),
+      names.mark(shard, id),
+      names.usage(shard),
+      names.days(shard),
+      ...sumsKeys(names, shard, event),
       ...scopeIds.map(names.scope),
     ];
-    const told = { scopes: scopeIds.length, line: lineOf(event), ...act };
+    const told = { scopes: scopeIds.length, ...act };
     return runAct(context, accountScript, keys, [], ...usageBounds, JSON.stringify(told));
   }
 
@@ -78,11 +77,8 @@ export function createAccounting(context: LedgerContext, now: () => Promise<numb
         position: 1,
         field: budgetField(budgetId, periodStartMs),
       }));
-      const [state, spentNanoUsd] = await account(`adjusted ${id}`, event, [scopeId], {
-        before,
-        after,
-        budgets: asked,
-      });
+      const act = { line: lineOf(event), before, after, budgets: asked };
+      const [state, spentNanoUsd] = await account(names.shardOf(scopeId), `adjusted ${id}`, event, [scopeId], act);
       if (state === 'already') return { state: 'already', adjustedNanoUsd: 0 } as const;
       return { state: 'adjusted', adjustedNanoUsd: spentNanoUsd } as const;
     },
@@ -91,26 +87,34 @@ export function createAccounting(context: LedgerContext, now: () => Promise<numb
       event: UsageEvent,
       plan: AdmissionPlan,
     ): Promise<{ readonly state: 'recorded' | 'already'; readonly charged: readonly ChargedBudget[] }> {
-      const { costNanoUsd } = event;
-      const budgets = plan.limits.flatMap((limit) =>
-        limit.measure === 'budget'
-          ? [
-              {
-                position: limit.scopeIndex + 1,
-                field: budgetField(limit.id, limit.periodStartMs),
-                ends: limit.periodEndMs ?? -1,
-              },
-            ]
-          : [],
-      );
-      const scopeIds = plan.scopes.map(({ scopeId }) => scopeId);
+      const home = names.homeOf({ subject: event });
       const id = JSON.stringify([event.holdId, event.callId]);
-      const [state, , charged] = await account(id, event, scopeIds, { budgets, cost: costNanoUsd });
-      return { state: state === 'done' ? 'recorded' : 'already', charged: chargedBudgets(charged, scopeIds) };
+      const shards = new Set([home, ...plan.scopes.map(({ scopeId }) => names.shardOf(scopeId))]);
+      // Each shard does its part once. The home is first: a repetition goes on where one broke off.
+      const charged: ChargedBudget[] = [];
+      let isNew = false;
+      for (const shard of shards) {
+        const scopeIds = plan.scopes.flatMap(({ scopeId }) => (names.shardOf(scopeId) === shard ? [scopeId] : []));
+        const line = shard === home ? lineOf(event) : undefined;
+        const act = { line, cost: event.costNanoUsd, budgets: chargedOf(plan, scopeIds) };
+        const [state, , fields] = await account(shard, id, event, scopeIds, act);
+        charged.push(...chargedBudgets(fields, scopeIds));
+        if (shard === home) isNew = state === 'done';
+      }
+      return { state: isNew ? 'recorded' : 'already', charged };
     },
 
     async balances(scopeIds: readonly ScopeId[]): Promise<readonly ScopeBalance[]> {
       return (await Promise.all(scopeIds.map(balance))).flat();
     },
   };
+}
+
+/** The budgets of a plan that these scopes have, by the position of their scope. */
+function chargedOf({ limits }: AdmissionPlan, scopeIds: readonly ScopeId[]) {
+  return limits.flatMap((limit) => {
+    const position = scopeIds.indexOf(limit.scopeId) + 1;
+    if (limit.measure !== 'budget' || position === 0) return [];
+    return [{ position, field: budgetField(limit.id, limit.periodStartMs), ends: limit.periodEndMs ?? -1 }];
+  });
 }

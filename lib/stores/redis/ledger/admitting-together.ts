@@ -3,7 +3,7 @@ import type { AdmitRequest, AdmitVerdict } from '../../store.ts';
 import { type LedgerContext, ledgerScript, numbersText } from './acts.ts';
 import { type CallNumbers, writeBody } from './bodies.ts';
 import type { CompiledPlan } from './plans.ts';
-import { admitted } from './verdicts.ts';
+import { admitted, finite } from './verdicts.ts';
 
 /** Nobody else is served while a script runs: this many calls take less than a millisecond. */
 const maxCalls = 32;
@@ -22,7 +22,7 @@ interface Waiting {
 
 export interface TogetherOptions {
   readonly context: LedgerContext;
-  readonly compilePlan: (plan: AdmissionPlan) => CompiledPlan;
+  readonly compilePlan: (plan: AdmissionPlan, home: number) => CompiledPlan;
   readonly admitAlone: (request: AdmitRequest) => Promise<AdmitVerdict>;
 }
 
@@ -35,23 +35,24 @@ export function createAdmittingTogether({ context, compilePlan, admitAlone }: To
   const gathered = new Map<AdmissionPlan, Waiting[]>();
 
   async function askTogether(plan: AdmissionPlan, requests: readonly AdmitRequest[]) {
-    const { text, keys, takes } = compilePlan(plan);
     const homes = requests.map(names.homeOf);
     const home = homes[0] ?? 0;
+    const { text, keys, takes } = compilePlan(plan, home).home;
     const isOne = homes.every((other) => other === home) && new Set(requests.map(({ holdId }) => holdId)).size;
     if (isOne !== requests.length) return null;
     const numbers = requests.flatMap(({ mintedAtMs, amounts, notAfterMs, leaseMs }) => {
       return [mintedAtMs, amounts.tokens, amounts.costNanoUsd, notAfterMs ?? -1, leaseMs];
     });
     const holds = requests.map(({ holdId }) => names.hold(home, holdId));
-    const bodies = requests.map((request) => writeBody(takes, request));
+    const bodies = requests.map((request) => writeBody(takes, { ...request, takes: plan.takes }, { elsewhere: false }));
     const ids = requests.map(({ holdId }) => holdId);
     const all = [...holds, names.leases(home), ...keys];
     const texts = [numbersText(context.givenInstant(requests.length), numbers), text, ...bodies, ...ids];
     const reply = await context.run(admitTogetherScript, all, texts);
     return reply?.map((taken, at) => {
       const request = requests[at];
-      return request && admitted(request, { ...request, callId: '', home }, taken);
+      const [, , , , ...left] = taken;
+      return request && admitted(request, { ...request, callId: '', home }, taken, left.map(finite));
     });
   }
 
@@ -78,7 +79,8 @@ export function createAdmittingTogether({ context, compilePlan, admitAlone }: To
 
   return function admit(request: AdmitRequest): Promise<AdmitVerdict> {
     const { plan, clamp } = request;
-    if (clamp !== undefined || !compilePlan(plan).isPlain) return admitAlone(request);
+    const { home, others } = compilePlan(plan, names.homeOf(request));
+    if (clamp !== undefined || !home.isPlain || others.length > 0) return admitAlone(request);
     return new Promise((answer) => {
       const waiting = gathered.get(plan);
       if (waiting !== undefined) {

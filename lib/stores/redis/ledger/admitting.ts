@@ -1,164 +1,165 @@
 import { randomUUID } from 'node:crypto';
-import type { ScopeId } from '../../../limits/limit.ts';
+import type { AdmissionPlan, ScopeId } from '../../../limits/limit.ts';
 import type { AdmitRequest, AdmitVerdict, ExtendRequest } from '../../store.ts';
-import { quoted } from '../records/names.ts';
-import { type LedgerContext, ledgerScript, runAct } from './acts.ts';
+import type { LedgerContext } from './acts.ts';
+import { type Call, createAskPart, type Expiry, type PartVerdict } from './admit-part.ts';
 import { createAdmittingTogether } from './admitting-together.ts';
-import { type CallNumbers, readBody, writeBody } from './bodies.ts';
-import { readScope } from './names.ts';
-import { type CompiledPlan, createPlanCompiler } from './plans.ts';
-import { type Jumps, scopeAt, tellJumps } from './replies.ts';
+import type { FenceCopies } from './fence-copies.ts';
+import type { Parts } from './parts.ts';
+import { createPlanCompiler, type PlanPart } from './plans.ts';
 import { admitted, finite } from './verdicts.ts';
 
 /** Draws the nonces of unknown scopes. */
 export type DrawNonce = (scopeId: ScopeId, candidate: string) => Promise<string>;
 
-/** Ends holds of these shards whose lease is over. */
-export interface Expiry {
-  sweepShards(shards: readonly number[], limit: number): Promise<number>;
-  endHold(home: number, holdId: string): Promise<boolean>;
+export interface AdmittingOptions {
+  readonly context: LedgerContext;
+  readonly expiry: Expiry;
+  readonly parts: Parts;
+  readonly copies: FenceCopies;
+  readonly drawNonce: DrawNonce;
 }
 
-interface Call {
-  readonly home: number;
-  readonly holdId: string;
-  readonly callId: string;
-  readonly leaseMs: number;
-  readonly replacesFirst: boolean;
+/** What a shard says of its part of a plan. */
+interface Asked {
+  readonly part: PlanPart;
+  readonly verdict: PartVerdict;
 }
 
-type AdmitReply =
-  | readonly [outcome: 'admitted', Jumps, CallNumbers]
-  | readonly [outcome: 'repeated', Jumps, CallNumbers, body: string]
-  | readonly [outcome: 'refused', Jumps, by: number, retryMs: number, remaining: readonly number[], isOver: number]
-  | readonly [outcome: 'stale', Jumps, position: number, revision: number]
-  | readonly [outcome: 'unseeded', Jumps, positions: readonly number[]]
-  | readonly [outcome: 'stale_clock', Jumps, nowMs: number]
-  | readonly [outcome: 'missing', Jumps, scopes: readonly string[]]
-  | readonly [outcome: 'over' | 'expired' | 'id_conflict' | 'hold_ended' | 'too_old', Jumps];
-
-const admitScript = ledgerScript<AdmitReply | CallNumbers>(
-  'ledger-time',
-  'ledger-windows',
-  'admit-at-once',
-  'admit-alone',
-  'ledger-leases',
-  'ledger-holds',
-  'ledger-scopes',
-  'ledger-periods',
-  'ledger-corrections',
-  'admit',
-);
-
-/** Lets calls in, or says why not. */
-export function createAdmitting(context: LedgerContext, expiry: Expiry, drawNonce: DrawNonce) {
-  const { names, notify } = context;
+/**
+ * Lets calls in, or says why not. Where the scopes of a plan are in several shards, each decides its part, one after the
+ * other and the home last: a call is let in when its home lets it in. What others took before one refused is given back;
+ * should that fail, they give it back themselves when the lease is over, since the home does not know the call. So no
+ * limit is ever passed. But what is about to be given back may stand in the way of another call for that moment.
+ */
+export function createAdmitting({ context, expiry, parts, copies, drawNonce }: AdmittingOptions) {
+  const { names } = context;
   const compilePlan = createPlanCompiler(names);
+  const askPart = createAskPart(context, expiry, copies);
 
-  async function place(
-    request: AdmitRequest | ExtendRequest,
-    call: Call,
-    further: readonly ScopeId[] = [],
-    isSecondTry = false,
-  ): Promise<AdmitVerdict> {
-    const { plan, subject, trace, onAbandoned, amounts } = request;
-    const { home, holdId, leaseMs } = call;
-    const compiled = compilePlan(plan);
-    const scopeIds = further.length === 0 ? compiled.scopeIds : [...compiled.scopeIds, ...further];
-    const shards = shardsOf(home, compiled, further);
-    const keys = [names.hold(home, holdId), names.leases(home), ...compiled.keys, ...further.map(names.scope)];
-    for (const shard of shards) if (shard !== home) keys.push(names.leases(shard));
-    const reply = await runAct(
-      context,
-      admitScript,
-      keys,
-      [request.mintedAtMs, amounts.tokens, amounts.costNanoUsd, request.notAfterMs ?? -1, leaseMs],
-      compiled.text,
-      writeBody(compiled.takes, { subject, trace, leaseMs, onAbandoned }),
-      holdId,
-      ...special(request, call, compiled, scopeIds),
-    );
-    if (isTaken(reply)) return admitted(request, call, reply);
-    tellJumps(reply[1], scopeIds, notify);
+  async function place(call: Call): Promise<AdmitVerdict> {
+    const { home, others } = call.compiled;
+    let clamp = call.request.clamp;
+    const letIn: Asked[] = [];
+    for (const part of [...others, home]) {
+      const verdict = await ask(part);
+      if (verdict.outcome !== 'admitted') return refuse(call, letIn, { part, verdict });
+      letIn.push({ part, verdict });
+      // What the next ones may grant at most.
+      const [, , , outputTokens] = verdict.numbers;
+      if (clamp !== undefined) clamp = { ...clamp, maxOutputTokens: outputTokens };
+    }
+    if (others.length > 0 && call.replacesFirst && 'hold' in call.request) await replaceFirst(call.request);
+    return granted(call, letIn);
 
-    switch (reply[0]) {
-      case 'admitted':
-        return admitted(request, call, reply[2]);
-      case 'repeated':
-        return admitted(request, call, reply[2], readBody(reply[3]));
-      case 'refused': {
-        const [outcome, , by, retryMs, left, isOver] = reply;
-        // A hold whose lease is over may stand in the way.
-        if (isOver === 1 && !isSecondTry && (await expiry.sweepShards([...shards], 64)) > 0) {
-          return place(request, call, further, true);
-        }
-        const retryAfterMs = retryMs < 0 ? null : retryMs;
-        return { outcome, by: by === 0 ? 'max_tokens' : by - 1, retryAfterMs, remaining: left.map(finite) };
+    async function ask(part: PlanPart): Promise<PartVerdict> {
+      try {
+        return await askPart(call, { part, clamp, isProbe: false });
+      } catch (error) {
+        // Of the home nobody knows whether it has let the call in: whoever asked ends it, or its lease.
+        if (part !== home) await undo(call, letIn).catch(() => undefined);
+        throw error;
       }
-      case 'stale':
-        return { outcome: 'stale', scopeId: scopeAt(reply[2], scopeIds), revision: reply[3] };
-      case 'stale_clock':
-        return { outcome: 'stale_clock', nowMs: reply[2] };
-      case 'unseeded': {
-        const scopes = reply[2].map(async (position) => {
-          const scopeId = scopeAt(position, scopeIds);
-          return { scopeId, nonce: await drawNonce(scopeId, randomUUID()) };
-        });
-        return { outcome: 'unseeded', scopes: await Promise.all(scopes) };
-      }
-      case 'missing':
-        return place(request, call, [...further, ...new Set(reply[2].map(readScope))], isSecondTry);
-      case 'over':
-        await expiry.endHold(home, holdId);
-        return { outcome: 'hold_ended' };
-      default:
-        return { outcome: reply[0] };
     }
   }
 
-  function shardsOf(home: number, plan: CompiledPlan, further: readonly ScopeId[]): ReadonlySet<number> {
-    if (further.length === 0 && plan.shards.size === 1 && plan.shards.has(home)) return plan.shards;
-    return new Set([home, ...plan.shards, ...further.map(names.shardOf)]);
+  /** Gives back what others took, and says what memory would, which has asked all. */
+  async function refuse(call: Call, letIn: readonly Asked[], refusing: Asked): Promise<AdmitVerdict> {
+    const { home, others } = call.compiled;
+    await undo(call, letIn);
+    const unasked = [...others, home].filter((part) => part !== refusing.part);
+    const probed = unasked.map(async (part): Promise<Asked> => {
+      return { part, verdict: await askPart(call, { part, clamp: call.request.clamp, isProbe: true }) };
+    });
+    return merged(call.request.plan, [...(await Promise.all(probed)), refusing]);
+  }
+
+  /** What was let in by an earlier try of the same call may be its own, and stays. */
+  function undo({ request, holdId, callId, replacesFirst }: Call, letIn: readonly Asked[]): Promise<void> {
+    const shards = letIn.flatMap(({ part, verdict }) =>
+      verdict.outcome === 'admitted' && verdict.kept === undefined ? [part.shard] : [],
+    );
+    return parts.undo(holdId, shards, { callId, takes: request.plan.takes, replacesFirst });
+  }
+
+  /** What the first call took elsewhere is given back now that another has its place. */
+  async function replaceFirst({ hold }: ExtendRequest): Promise<void> {
+    const { holdId, takes } = hold;
+    const home = names.homeOf(hold);
+    const shards = new Set(takes.map(({ scopeId }) => names.shardOf(scopeId)));
+    shards.delete(home);
+    const first = { callId: '', became: 'replaced', tokens: 0, costNanoUsd: 0, takes } as const;
+    await parts.tellOthers({ shard: home, holdId }, [...shards], [first], undefined);
+  }
+
+  /** The verdict on all parts where one of them does not let the call in. */
+  async function merged(plan: AdmissionPlan, asked: readonly Asked[]): Promise<AdmitVerdict> {
+    const of = <O extends PartVerdict['outcome']>(...outcomes: readonly O[]) =>
+      asked.flatMap(({ verdict }) => {
+        return outcomes.some((one) => one === verdict.outcome) ? [verdict as Extract<PartVerdict, { outcome: O }>] : [];
+      });
+    const [ended] = of('hold_ended', 'id_conflict', 'too_old');
+    if (ended !== undefined) return ended;
+    const placeOf = (scopeId: ScopeId) => plan.scopes.findIndex((scope) => scope.scopeId === scopeId);
+    const [stale] = of('stale').sort((a, b) => placeOf(a.scopeId) - placeOf(b.scopeId));
+    if (stale !== undefined) return stale;
+    const unseeded = of('unseeded').flatMap(({ scopeIds }) => scopeIds);
+    if (unseeded.length > 0) {
+      const scopes = unseeded
+        .sort((a, b) => placeOf(a) - placeOf(b))
+        .map(async (scopeId) => {
+          return { scopeId, nonce: await drawNonce(scopeId, randomUUID()) };
+        });
+      return { outcome: 'unseeded', scopes: await Promise.all(scopes) };
+    }
+    return of('expired')[0] ?? of('stale_clock')[0] ?? refusal(plan, asked);
   }
 
   function admitAlone(request: AdmitRequest): Promise<AdmitVerdict> {
-    const { holdId, leaseMs } = request;
-    return place(request, { home: names.homeOf(request), holdId, leaseMs, callId: '', replacesFirst: false });
+    const { holdId, leaseMs, plan } = request;
+    const compiled = compilePlan(plan, names.homeOf(request));
+    return place({ request, compiled, holdId, leaseMs, callId: '', replacesFirst: false });
   }
 
   return {
     admit: createAdmittingTogether({ context, compilePlan, admitAlone }),
     extend(request: ExtendRequest): Promise<AdmitVerdict> {
-      const { hold, callId, replacesFirst } = request;
+      const { hold, callId, replacesFirst, plan } = request;
       const { holdId, leaseMs } = hold;
-      return place(request, { home: names.homeOf(hold), holdId, callId, leaseMs, replacesFirst });
+      const compiled = compilePlan(plan, names.homeOf(hold));
+      return place({ request, compiled, holdId, leaseMs, callId, replacesFirst });
     },
   };
 }
 
-/** What the script is told of a call that is not simply the first one. */
-function special(
-  { clamp }: Pick<AdmitRequest, 'clamp'>,
-  { callId, replacesFirst }: Call,
-  { isPlain }: CompiledPlan,
-  scopeIds: readonly ScopeId[],
-): string[] {
-  if (clamp === undefined && callId === '' && isPlain) return [];
-  const told = {
-    callId: callId === '' ? undefined : quoted(callId),
-    replacesFirst,
-    scopes: replacesFirst ? scopeIds.map(quoted) : undefined,
-    clamp: clamp && {
-      inputTokens: clamp.inputTokens,
-      inputCost: clamp.inputCostNanoUsd,
-      picoUsd: clamp.outputPicoUsdPerToken,
-      min: clamp.minOutputTokens,
-      max: clamp.maxOutputTokens,
-    },
-  };
-  return [JSON.stringify(told)];
+function granted({ request, compiled, ...call }: Call, asked: readonly Asked[]): AdmitVerdict {
+  const home = asked.at(-1)?.verdict;
+  if (home?.outcome !== 'admitted') throw new RangeError('A call is let in by its home');
+  const remaining: number[] = [];
+  for (const { part, verdict } of asked) {
+    if (verdict.outcome !== 'admitted') continue;
+    const [, , , , ...left] = verdict.numbers;
+    for (const [at, position] of part.positions.entries()) remaining[position] = finite(left[at] ?? 0);
+  }
+  return admitted(request, { ...call, home: compiled.home.shard }, home.numbers, remaining, home.kept);
 }
 
-function isTaken(reply: AdmitReply | CallNumbers): reply is CallNumbers {
-  return typeof reply[0] === 'number';
+/** The longest wait is the truth for the whole request; the first of equals names it. */
+function refusal(plan: AdmissionPlan, asked: readonly Asked[]): AdmitVerdict {
+  const remaining: number[] = plan.limits.map(() => 0);
+  let longest: { readonly position: number; readonly waitMs: number } | undefined;
+  for (const { part, verdict } of asked) {
+    const left =
+      verdict.outcome === 'admitted' ? verdict.numbers.slice(4) : 'remaining' in verdict ? verdict.remaining : [];
+    for (const [at, position] of part.positions.entries()) remaining[position] = finite(left[at] ?? 0);
+    if (verdict.outcome !== 'refused') continue;
+    const position = verdict.by === 0 ? -1 : (part.positions[verdict.by - 1] ?? -1);
+    const waitMs = verdict.retryAfterMs ?? Infinity;
+    const isLonger = longest === undefined || waitMs > longest.waitMs;
+    if (isLonger || (waitMs === longest?.waitMs && position < longest.position)) longest = { position, waitMs };
+  }
+  if (longest === undefined) throw new RangeError('A refusal names who refuses');
+  const { position, waitMs } = longest;
+  const retryAfterMs = waitMs === Infinity ? null : waitMs;
+  return { outcome: 'refused', by: position < 0 ? 'max_tokens' : position, retryAfterMs, remaining };
 }

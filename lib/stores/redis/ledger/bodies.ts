@@ -1,5 +1,5 @@
 import type { AdmitRequest, Amounts, Hold } from '../../store.ts';
-import { readTakes } from './takes.ts';
+import { compileTakes, readTakes } from './takes.ts';
 
 /** What is kept of a call beside its numbers: enough to give it back, and to tell of it, when nobody ends it. */
 export interface CallBody {
@@ -10,15 +10,24 @@ export interface CallBody {
   readonly onAbandoned: AdmitRequest['onAbandoned'];
 }
 
-/** @param takes JSON, which is the same for all calls under a plan */
-export function writeBody(takes: string, { subject, trace, leaseMs, onAbandoned }: Omit<CallBody, 'takes'>): string {
+/**
+ * @param takes JSON: what is taken in the shard of the hold, which is the same for all calls under a plan
+ * @param elsewhere whether the call takes from other shards, too
+ */
+export function writeBody(
+  takes: string,
+  { subject, takes: all, trace, leaseMs, onAbandoned }: CallBody,
+  { elsewhere }: { readonly elsewhere: boolean },
+): string {
   // Scripts decode takes alone: not every text of callers that JSON can carry is one that they can read.
-  return `${takes}\n${JSON.stringify({ subject, trace, leaseMs, onAbandoned })}`;
+  const allTakes = elsewhere ? compileTakes(all).text : undefined;
+  return `${takes}\n${JSON.stringify({ subject, trace, leaseMs, onAbandoned, allTakes })}`;
 }
 
 export function readBody(body: string): CallBody {
   const end = body.indexOf('\n');
-  return { ...JSON.parse(body.slice(end + 1)), takes: readTakes(body.slice(0, end)) };
+  const { allTakes = body.slice(0, end), ...kept } = JSON.parse(body.slice(end + 1));
+  return { ...kept, takes: readTakes(allTakes) };
 }
 
 /** The numbers of a call as scripts tell them. */

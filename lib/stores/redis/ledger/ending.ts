@@ -5,16 +5,19 @@ import { quoted } from '../records/names.ts';
 import { type LedgerContext, ledgerScript, runAct } from './acts.ts';
 import { lineOf, sumsKeys } from './lines.ts';
 import { readScope } from './names.ts';
+import type { Parts } from './parts.ts';
 import { type ChargedFields, chargedBudgets, type Jumps, tellJumps } from './replies.ts';
-import { compileTakes } from './takes.ts';
+import { readShards, writeShards } from './shards.ts';
+import { compileTakes, createTakesSplitter } from './takes.ts';
 
 type EndReply =
   | readonly ['missing', Jumps, scopes: readonly string[]]
-  | readonly [SettleResult['state'] | 'cancelled', Jumps, ChargedFields];
+  | readonly [SettleResult['state'] | 'cancelled', Jumps, ChargedFields, others: string, hasEnded: 0 | 1];
 
 const endCallScript = ledgerScript<EndReply>(
   'ledger-time',
   'ledger-holds',
+  'ledger-parts',
   'ledger-windows',
   'ledger-scopes',
   'ledger-periods',
@@ -26,16 +29,19 @@ const endCallScript = ledgerScript<EndReply>(
 /** What is written of a call: of a settlement its numbers and its line, of a cancellation nothing. */
 interface Written {
   readonly numbers: readonly number[];
+  readonly tokens: number;
+  readonly costNanoUsd: number;
   readonly line: readonly string[];
   /** The event, should the hold be unknown. */
   readonly lost?: string;
 }
 
-const nothing: Written = { numbers: [], line: [] };
+const nothing: Written = { numbers: [], tokens: 0, costNanoUsd: 0, line: [] };
 
 /** Ends calls, each exactly once: by a settlement or a cancellation. */
-export function createEnding(context: LedgerContext) {
+export function createEnding(context: LedgerContext, parts: Parts) {
   const { names, notify, usageBounds } = context;
+  const splitTakes = createTakesSplitter(names);
 
   /** @param further scopes that only the hold knows of; given, also when there are none, to a call that is not simply open */
   async function endCall(
@@ -45,7 +51,9 @@ export function createEnding(context: LedgerContext) {
   ): Promise<{ readonly state: string; readonly charged: readonly ChargedBudget[] }> {
     const home = names.homeOf(hold);
     const { atMs, holdId, callId, subject, amounts } = hold;
-    const takes = compileTakes(hold.takes);
+    const byShard = splitTakes(hold.takes);
+    const takes = byShard.get(home) ?? compileTakes([]);
+    const others = writeShards([...byShard.keys()].filter((shard) => shard !== home));
     const scopeIds = further === undefined ? takes.scopeIds : [...takes.scopeIds, ...further];
     const special = further && {
       scopes: further.map(quoted),
@@ -70,11 +78,32 @@ export function createEnding(context: LedgerContext) {
       quoted(callId),
       takes.text,
       special === undefined ? '' : JSON.stringify(special),
+      others,
+      others === '' ? '' : compileTakes(hold.takes).text,
       ...written.line,
     );
     if (reply[0] === 'missing') return endCall(hold, written, reply[2].map(readScope));
-    tellJumps(reply[1], scopeIds, notify);
-    return { state: reply[0], charged: chargedBudgets(reply[2], scopeIds) };
+    const [state, jumps, charged, named, hasEnded] = reply;
+    tellJumps(jumps, scopeIds, notify);
+    const here = chargedBudgets(charged, scopeIds);
+    if (named === '') return { state, charged: here };
+    const became = state === 'cancelled' ? 'cancelled' : 'settled';
+    const fate = {
+      callId,
+      became,
+      tokens: written.tokens,
+      costNanoUsd: written.costNanoUsd,
+      takes: hold.takes,
+    } as const;
+    const fates = state === 'already' ? [] : [fate];
+    const place = { shard: home, holdId };
+    const elsewhere = await parts.tellOthers(
+      place,
+      readShards(named),
+      fates,
+      hasEnded === 1 ? { hasEnded: true } : undefined,
+    );
+    return { state, charged: [...here, ...elsewhere.flat()] };
   }
 
   return {
@@ -86,6 +115,8 @@ export function createEnding(context: LedgerContext) {
       const line = lineOf(event);
       const { state, charged } = await endCall(hold, {
         numbers: [inputTokens, outputTokens, cacheReadTokens, cacheWriteTokens, costNanoUsd],
+        tokens: inputTokens + outputTokens,
+        costNanoUsd,
         line: [line.event, line.member, line.field, line.other],
         lost: JSON.stringify(lost),
       });

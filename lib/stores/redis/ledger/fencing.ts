@@ -1,6 +1,7 @@
 import type { BudgetCarry, ScopeId } from '../../../limits/limit.ts';
 import type { Fence } from '../../combinable.ts';
 import { type LedgerContext, ledgerScript, runAct } from './acts.ts';
+import type { FenceCopies } from './fence-copies.ts';
 import { dayMs } from './lines.ts';
 import { budgetField } from './names.ts';
 
@@ -16,7 +17,7 @@ const fenceScript = ledgerScript<'fenced' | 'already' | 'unknown'>(
 const closedRetentionMs = 2 * dayMs;
 
 /** Makes scopes known, and raises their fences. */
-export function createFencing(context: LedgerContext) {
+export function createFencing(context: LedgerContext, copies: FenceCopies) {
   const { names } = context;
 
   function raise(scopeId: ScopeId, act: object): Promise<'fenced' | 'already' | 'unknown'> {
@@ -27,7 +28,8 @@ export function createFencing(context: LedgerContext) {
   return {
     async fence(fence: Fence): Promise<{ readonly state: 'fenced' | 'already' | 'unknown' }> {
       const { scopeId, revision, isNew, isClosed, carries } = fence;
-      const state = await raise(scopeId, { revision, isNew, isClosed, carries: carries.map(carryOf) });
+      const raised = raise(scopeId, { revision, isNew, isClosed, carries: carries.map(carryOf) });
+      const [state] = await Promise.all([raised, copies.copyToAll(scopeId, revision)]);
       return { state };
     },
 

@@ -1,24 +1,25 @@
 import { abandonedEvent } from '../../../ledger/usage-lines.ts';
 import type { ScopeId } from '../../../limits/limit.ts';
 import type { Hold } from '../../store.ts';
-import { quoted, unquoted } from '../records/names.ts';
+import { quoted } from '../records/names.ts';
 import { type LedgerContext, ledgerScript, runAct } from './acts.ts';
-import { type CallNumbers, holdOf, readBody } from './bodies.ts';
 import { lineOf, sumsKeys } from './lines.ts';
 import { fieldOf } from './names.ts';
+import type { Fate, Parts } from './parts.ts';
+import { type FoundHold, type HoldPlace, readHold } from './reading.ts';
 import { type ChargedFields, chargedBudgets, type Jumps, tellJumps } from './replies.ts';
-import { readTakes } from './takes.ts';
+import { readShards, writeShards } from './shards.ts';
+import { compileTakes } from './takes.ts';
 
-type FoundCall = readonly [callId: string, CallNumbers, body: string];
-type FoundDue = readonly [position: number, holdId: string, endsAtMs: string];
-type AbandonReply = readonly [state: 'abandoned' | 'kept', Jumps, charged: readonly ChargedFields[]];
+type FoundDue = readonly [holdId: string, endsAtMs: string];
+type AbandonReply = readonly [state: 'abandoned' | 'kept', Jumps, charged: readonly ChargedFields[], others: string];
 
 const renewScript = ledgerScript<'renewed' | 'ended' | 'over'>('ledger-time', 'ledger-leases', 'renew');
 const dueScript = ledgerScript<readonly FoundDue[]>('ledger-time', 'ledger-leases', 'due');
-const readHoldScript = ledgerScript<readonly [takes: string, readonly FoundCall[]]>('ledger-holds', 'read-hold');
 const abandonScript = ledgerScript<AbandonReply>(
   'ledger-time',
   'ledger-leases',
+  'ledger-parts',
   'ledger-windows',
   'ledger-scopes',
   'ledger-periods',
@@ -27,75 +28,87 @@ const abandonScript = ledgerScript<AbandonReply>(
   'abandon',
 );
 
-type Due = { readonly home: number; readonly holdId: string; readonly endsAtMs: number };
+type Due = HoldPlace & { readonly endsAtMs: number };
 
 /** Renews leases, and ends the holds whose lease is over. */
-export function createLeases(context: LedgerContext) {
+export function createLeases(context: LedgerContext, parts: Parts) {
   const { names, notify, usageBounds } = context;
 
-  async function readCalls(home: number, holdId: string) {
-    const [takes, found] = await context.run(readHoldScript, [names.hold(home, holdId)], []);
-    const calls = found.map(([callId, [atMs, tokens, costNanoUsd], text]) => {
-      const body = readBody(text);
-      const ids = { holdId, callId: unquoted(callId), home };
-      const hold = holdOf(ids, { atMs, amounts: { tokens, costNanoUsd } }, body);
-      return { hold, event: abandonedEvent(hold, body.onAbandoned === 'charge' ? costNanoUsd : 0) };
-    });
-    const slots = readTakes(takes).filter(({ measure }) => measure === 'concurrency');
-    return { calls, slots: slots.map(({ scopeId }) => scopeId) };
+  /**
+   * Reads what the hold took, then ends it with every key declared: unless it was renewed or extended meanwhile. What one
+   * took elsewhere follows its home; `false`: no hold has ended.
+   */
+  async function endHold(shard: number, holdId: string): Promise<boolean> {
+    const place = { shard, holdId };
+    const found = await readHold(context, place);
+    const { home } = found;
+    if (home !== undefined) {
+      return (await parts.resolve(place, home, found)) === 'over' && endHold(home, holdId);
+    }
+    if (found.calls.length === 0 && found.others.length > 0) {
+      await parts.repair(place, found.others);
+      return false;
+    }
+    return abandon(place, found);
   }
 
-  /** Reads what the hold took, then ends it with every key declared: unless it was renewed or extended meanwhile. */
-  async function endHold(home: number, holdId: string): Promise<boolean> {
-    const { calls, slots } = await readCalls(home, holdId);
-    const taken = calls.flatMap(({ hold }) => hold.takes.map(({ scopeId }) => scopeId));
-    const scopeIds = [...new Set([...slots, ...taken])];
+  async function abandon({ shard, holdId }: HoldPlace, found: FoundHold): Promise<boolean> {
+    const isHere = ({ scopeId }: { readonly scopeId: ScopeId }) => names.shardOf(scopeId) === shard;
+    const calls = found.calls.map(({ hold, onAbandoned }) => {
+      const event = abandonedEvent(hold, onAbandoned === 'charge' ? hold.amounts.costNanoUsd : 0);
+      const others = new Set(hold.takes.map(({ scopeId }) => names.shardOf(scopeId)));
+      others.delete(shard);
+      return { hold, event, takes: hold.takes.filter(isHere), others };
+    });
+    const taken = calls.flatMap(({ takes }) => takes.map(({ scopeId }) => scopeId));
+    const scopeIds = [...new Set([...found.slots, ...taken])];
     const positionOf = (scopeId: ScopeId) => scopeIds.indexOf(scopeId) + 1;
     const keys = [
-      names.hold(home, holdId),
-      names.leases(home),
-      names.usage(home),
-      names.days(home),
+      names.hold(shard, holdId),
+      names.leases(shard),
+      names.usage(shard),
+      names.days(shard),
       ...scopeIds.map(names.scope),
-      ...calls.flatMap(({ event }) => sumsKeys(names, home, event)),
+      ...calls.flatMap(({ event }) => sumsKeys(names, shard, event)),
     ];
     const expected = {
       scopes: scopeIds.length,
-      slots: slots.map(positionOf),
-      calls: calls.map(({ hold, event }) => ({
+      slots: found.slots.map(positionOf),
+      calls: calls.map(({ hold, event, takes, others }) => ({
         id: quoted(hold.callId),
         at: hold.atMs,
         tokens: hold.amounts.tokens,
         cost: hold.amounts.costNanoUsd,
         charged: event.costNanoUsd,
-        takes: hold.takes.map((take) => ({ position: positionOf(take.scopeId), field: fieldOf(take) })),
+        takes: takes.map((take) => ({ position: positionOf(take.scopeId), field: fieldOf(take) })),
         line: lineOf(event),
+        ...(others.size > 0 && { others: writeShards(others), all: compileTakes(hold.takes).text }),
       })),
     };
     const texts = [...usageBounds, holdId, JSON.stringify(expected)];
-    const [state, jumps, charged] = await runAct(context, abandonScript, keys, [], ...texts);
+    const [state, jumps, charged, others] = await runAct(context, abandonScript, keys, [], ...texts);
     tellJumps(jumps, scopeIds, notify);
     if (state === 'kept') return false;
+    const fates = calls.map(({ hold, event }) => abandoned(hold, event.costNanoUsd));
+    const elsewhere = await parts.tellOthers({ shard, holdId }, readShards(others), fates, { hasEnded: true });
     for (const [index, { event }] of calls.entries()) {
-      notify({ type: 'abandoned', event, charged: chargedBudgets(charged[index] ?? [], scopeIds) });
+      const here = chargedBudgets(charged[index] ?? [], scopeIds);
+      notify({ type: 'abandoned', event, charged: [...here, ...(elsewhere[index] ?? [])] });
     }
     return true;
   }
 
-  async function dueIn(shards: readonly number[], limit: number): Promise<readonly Due[]> {
-    const found = await runAct(context, dueScript, shards.map(names.leases), [limit]);
-    const due = found.map(([position, holdId, endsAtMs]) => ({
-      home: shards[position] ?? 0,
-      holdId,
-      endsAtMs: Number(endsAtMs),
-    }));
-    return due.sort((a, b) => a.endsAtMs - b.endsAtMs).slice(0, limit);
+  async function dueIn(shard: number, limit: number): Promise<readonly Due[]> {
+    const found = await runAct(context, dueScript, [names.leases(shard)], [limit]);
+    return found.map(([holdId, endsAtMs]) => ({ shard, holdId, endsAtMs: Number(endsAtMs) }));
   }
 
   async function sweepShards(shards: readonly number[], limit: number): Promise<number> {
     let ended = 0;
+    const due = (await Promise.all(shards.map((shard) => dueIn(shard, limit)))).flat();
     // One after the other, so that notices come in order.
-    for (const { home, holdId } of await dueIn(shards, limit)) if (await endHold(home, holdId)) ended += 1;
+    due.sort((a, b) => a.endsAtMs - b.endsAtMs);
+    for (const { shard, holdId } of due.slice(0, limit)) if (await endHold(shard, holdId)) ended += 1;
     return ended;
   }
 
@@ -112,4 +125,8 @@ export function createLeases(context: LedgerContext) {
       return { state: state === 'renewed' ? 'renewed' : 'ended' };
     },
   };
+}
+
+function abandoned({ callId, takes }: Hold, costNanoUsd: number): Fate {
+  return { callId, became: 'abandoned', tokens: 0, costNanoUsd, takes };
 }

@@ -6,17 +6,19 @@ import { quoted, unquoted } from '../records/names.ts';
 /** What the keys of the ledger are called. What stands in braces decides the slot. */
 export type LedgerNames = ReturnType<typeof ledgerNames>;
 
-/** With `isOneSlot` all scopes are in the first shard: an act on several of them is atomic on a Cluster, too. */
-export function ledgerNames(prefix: string, { isOneSlot }: { readonly isOneSlot: boolean }) {
-  const shards = Array.from({ length: isOneSlot ? 1 : shardCount }, (_, shard) => shard);
+/** Spread, the scopes are in as many slots as there are shards; else all are in one, whose acts reach every one of them. */
+export function ledgerNames(prefix: string, { isSpread }: { readonly isSpread: boolean }) {
+  const shards = Array.from({ length: isSpread ? shardCount : 1 }, (_, shard) => shard);
   const bases = shards.map((shard) => `${prefix}{${String(shard).padStart(2, '0')}}:`);
-  const shard = (scopeId: ScopeId) => (isOneSlot ? 0 : shardOf(scopeId));
+  const shard = (scopeId: ScopeId) => (isSpread ? shardOf(scopeId) : 0);
   return {
     shards,
     shardOf: shard,
     /** Where the holds and the usage of a key are. */
     homeOf: ({ subject }: Pick<Hold, 'subject'>) => shard(`key:${subject.keyId}`),
     scope: (scopeId: ScopeId) => `${bases[shard(scopeId)]}s:${quoted(scopeId)}`,
+    /** A copy of the fence of a scope that counts nothing here, and is in another shard. */
+    fenceCopy: (home: number, scopeId: ScopeId) => `${bases[home]}f:${quoted(scopeId)}`,
     nonce: (scopeId: ScopeId) => `${bases[shard(scopeId)]}n:${quoted(scopeId)}`,
     hold: (home: number, holdId: string) => `${bases[home]}h:${quoted(holdId)}`,
     /** Holds, scored by the end of their lease. */

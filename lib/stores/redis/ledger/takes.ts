@@ -1,6 +1,6 @@
 import type { ScopeId, Take } from '../../../limits/limit.ts';
 import { quoted } from '../records/names.ts';
-import { fieldOf, readField, readScope } from './names.ts';
+import { fieldOf, type LedgerNames, readField, readScope } from './names.ts';
 
 /** What a call takes, as scripts read it and holds keep it: of each scope its name, the number of fields, the fields. */
 export interface CompiledTakes {
@@ -38,4 +38,21 @@ export function readTakes(text: string): readonly Take[] {
     at = end;
   }
   return takes;
+}
+
+export type TakesByShard = ReadonlyMap<number, CompiledTakes>;
+
+/** Tells what is taken in which shard. */
+export function createTakesSplitter(names: Pick<LedgerNames, 'shardOf'>): (takes: readonly Take[]) => TakesByShard {
+  const splitTakes = new WeakMap<readonly Take[], TakesByShard>();
+  return (takes) => {
+    const existing = splitTakes.get(takes);
+    if (existing !== undefined) return existing;
+    const shards = new Set(takes.map(({ scopeId }) => names.shardOf(scopeId)));
+    const inShard = (shard: number) =>
+      shards.size === 1 ? takes : takes.filter(({ scopeId }) => names.shardOf(scopeId) === shard);
+    const split = new Map([...shards].map((shard) => [shard, compileTakes(inShard(shard))]));
+    splitTakes.set(takes, split);
+    return split;
+  };
 }

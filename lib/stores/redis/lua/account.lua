@@ -4,7 +4,7 @@
 -- KEYS[5] days of the key               KEYS[6..] scopes
 -- ARGV[2], ARGV[3] as in ledger-usage.lua
 -- ARGV[4] the act, as JSON: scopes, how many; budgets {position, field, ends}; cost: what they are charged, absent: they
---   are set to zero; line; before and after: an adjustment's event around the number that is known here alone
+--   are set to zero; line, which the home of the key alone has; before and after: an adjustment's event around the number that is known here alone
 -- Result: state (done, already), what the first budget had spent, charged budgets: position of the scope, field, spent
 
 if not redis.call('SET', KEYS[1], 1, 'NX', 'PX', 86400000) then return { 'already', 0, {} } end
@@ -35,7 +35,7 @@ for _, scope in ipairs(scopes) do save_scope(scope) end
 
 local keys = { stream = KEYS[2], days = KEYS[3], sums = KEYS[4], days_of_key = KEYS[5] }
 if act.cost then
-  append_line(keys, act.line)
+  if act.line then append_line(keys, act.line) end
 elseif first ~= 0 then
   act.line.event = act.before .. string.format('%.0f', -first) .. act.after
   act.line.sums = { 0, 0, 0, 0, 0, 0, -first }

@@ -9,6 +9,8 @@ local ends_at = limits_at + limit_count
 local special = ARGV[5] and cjson.decode(ARGV[5]) or {}
 local is_further = special.callId ~= nil
 local call_field = is_further and 'c:' .. special.callId or 'c:'
+-- The hold lives in another shard, which alone knows whether it is open.
+local is_elsewhere = special.home ~= nil
 
 local function repeated(value)
   local state = value:sub(1, 1)
@@ -19,7 +21,10 @@ local function repeated(value)
 end
 
 local known = redis.call('HMGET', KEYS[1], 'n', call_field, 'c:')
-if is_further then
+if is_elsewhere then
+  if known[1] == '0' then return { 'hold_ended', jumps } end
+  if known[2] then return repeated(known[2]) end
+elseif is_further then
   if not known[1] or known[1] == '0' then return { 'hold_ended', jumps } end
   local ends = redis.call('ZSCORE', KEYS[2], hold_id)
   if ends and is_over(ends) then return { 'over', jumps } end
@@ -39,7 +44,7 @@ if special.replacesFirst and known[3] and known[3]:sub(1, 1) == 'o' then
   for name, fields in each_take(cjson.decode(kept:match('^[^\n]*'))) do
     if positions[name] then replaced.fields[positions[name]] = fields else missing[#missing + 1] = name end
   end
-  if #missing > 0 then return { 'missing', jumps, missing } end
+  if #missing > 0 and not is_elsewhere then return { 'missing', jumps, missing } end
 end
 
 local scopes, scope_of = {}, {}
@@ -154,16 +159,13 @@ if is_too_large or #refusing > 0 then
   end
 
   for _, scope in ipairs(scopes) do save_scope(scope) end
-  local in_the_way = 0
-  local further_leases = 3 + (special.scopes and #special.scopes or scope_count)
-  for index = 2, #KEYS do
-    local is_leases = index == 2 or index >= further_leases
-    if is_leases and redis.call('ZCOUNT', KEYS[index], '-inf', over_until()) > 0 then in_the_way = 1 end
-  end
-  return { 'refused', jumps, by, retry_ms, shown(remaining), in_the_way }
+  local in_the_way = redis.call('ZCOUNT', KEYS[2], '-inf', over_until()) > 0
+  return { 'refused', jumps, by, retry_ms, shown(remaining), in_the_way and 1 or 0 }
 end
+if special.isProbe then return { 'fits', jumps, shown(remaining) } end
 
-if replaced then
+-- Elsewhere the first call stays until the home has let this one take its place: it could not be brought back.
+if replaced and not is_elsewhere then
   local correction = { at = replaced.at, counted = replaced.tokens, tokens = 0, held = replaced.cost, spent = 0 }
   for position, fields in pairs(replaced.fields) do
     scopes[position] = scopes[position] or load_scope(position, KEYS[position + 2], unpack(fields))
@@ -196,7 +198,11 @@ for position, scope in pairs(scopes) do
   save_scope(scope)
 end
 
-if is_further then
+if is_elsewhere then
+  redis.call('HSET', KEYS[1], 'n', 1, 'h', special.home, call_field, pack_call(numbers[3], numbers[4], 0, taken, body))
+  if special.slots then redis.call('HSET', KEYS[1], 's', cjson.encode(special.slots)) end
+  redis.call('ZADD', KEYS[2], 'NX', instant + lease_ms, hold_id)
+elseif is_further then
   -- A hash keeps no order: calls know which of them came first.
   local order = redis.call('HLEN', KEYS[1])
   if replaced then redis.call('HSET', KEYS[1], 'c:', 'r' .. known[3]:sub(2)) end
@@ -204,4 +210,5 @@ if is_further then
 else
   open_hold(taken)
 end
+if special.others then name_others(special.others) end
 return { 'admitted', jumps, taken }

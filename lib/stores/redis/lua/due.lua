@@ -1,11 +1,9 @@
--- Finds holds whose lease is over, the oldest of each shard first.
+-- Finds holds whose lease is over, the oldest first.
 --
--- KEYS leases   numbers: limit
--- Result: for each, position of its leases, id, end of its lease
+-- KEYS[1] leases of a shard   numbers: limit
+-- Result: for each, id, end of its lease
 
+local found = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', over_until(), 'WITHSCORES', 'LIMIT', 0, numbers[2])
 local due = {}
-for position, key in ipairs(KEYS) do
-  local found = redis.call('ZRANGEBYSCORE', key, '-inf', over_until(), 'WITHSCORES', 'LIMIT', 0, numbers[2])
-  for index = 1, #found, 2 do due[#due + 1] = { position - 1, found[index], found[index + 1] } end
-end
+for index = 1, #found, 2 do due[#due + 1] = { found[index], found[index + 1] } end
 return due

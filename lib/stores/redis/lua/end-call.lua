@@ -7,15 +7,17 @@
 -- ARGV[6] takes of the call, as JSON
 -- ARGV[7] nothing, or as JSON what a call needs that is not simply open: scopes, names of the further ones; abandoned, its
 --   line as it was written when the lease ended; lost, the event of a settlement whose hold is unknown
--- ARGV[8..] of a settlement: event, member, field and other of its line
--- Result: state, jumps of the clock, charged budgets: position of the scope, field, spent; or missing, jumps, scopes to
---   declare: ARGV[7] is needed
+-- ARGV[8] nothing, or the other shards from which the call took, each before a space   ARGV[9] takes in all of them
+-- ARGV[10..] of a settlement: event, member, field and other of its line
+-- Result: state, jumps of the clock, charged budgets: position of the scope, field, spent, the other shards of the hold
+--   and whether it has ended; or missing, jumps, scopes to declare: ARGV[7] is needed
 
 local ended_ms = 3600000
 local _, at, tokens, cost, input, output, cache_read, cache_write, used_cost = unpack(numbers)
 local hold_id, call_field = ARGV[4], 'c:' .. ARGV[5]
 local special = ARGV[7] ~= '' and cjson.decode(ARGV[7])
-local is_settlement = ARGV[8] ~= nil
+local others = ARGV[8]
+local is_settlement = ARGV[10] ~= nil
 local keys = { stream = KEYS[3], days = KEYS[4], sums = KEYS[5], days_of_key = KEYS[6] }
 
 local known = redis.call('HMGET', KEYS[1], 'n', call_field, 'l')
@@ -24,7 +26,7 @@ local state = value and value:sub(1, 1)
 local is_open = open_calls > 0
 local closes_hold = open_calls == 1 and (state == 'o' or state == 'r')
 
-local is_lost = is_settlement and not value and (is_open or not known[1] or known[3])
+local is_lost = is_settlement and (not value or state == 'u') and (is_open or not known[1] or known[3])
 
 -- By position, as KEYS has the scopes: what the call took, and which of them the hold took a slot of.
 local fields_of, positions, slots, missing = {}, {}, {}, {}
@@ -84,24 +86,34 @@ end
 
 local function answer(outcome, charged)
   for _, scope in pairs(scopes) do save_scope(scope) end
-  return { outcome, jumps, charged or {} }
+  charged = charged or {}
+  local is_new = outcome ~= 'already'
+  if is_new and others ~= '' then
+    local used_tokens = is_settlement and input + output or 0
+    leave_to_others(others, ARGV[5], is_settlement and 's' or 'c', used_tokens, used_cost or 0, ARGV[9])
+  end
+  local named = (is_new or closes_hold) and redis.call('HGET', KEYS[1], 'p')
+  if not named then return { outcome, jumps, charged, '', 0 } end
+  local has_ended = open_calls == 0 or closes_hold
+  if has_ended then await_others(hold_id) end
+  return { outcome, jumps, charged, named, has_ended and 1 or 0 }
 end
 
 local function line_of_settlement(event)
   local sums = { 1, input, output, cache_read, cache_write, used_cost, 0 }
-  return { event = event, member = ARGV[9], field = ARGV[10], other = ARGV[11], sums = sums }
+  return { event = event, member = ARGV[11], field = ARGV[12], other = ARGV[13], sums = sums }
 end
 
 if is_open and state == 'o' then
   local correction = { at = at, counted = tokens, tokens = 0, held = cost, spent = 0 }
   if is_settlement then correction.tokens, correction.spent = input + output, used_cost end
   local charged = correct_all(correction)
-  if is_settlement then append_line(keys, line_of_settlement(ARGV[8])) end
+  if is_settlement then append_line(keys, line_of_settlement(ARGV[10])) end
   close_call()
   return answer(is_settlement and 'settled' or 'cancelled', charged)
 end
 
-if is_open and value then
+if is_open and value and not is_lost then
   -- Whoever ends a call that was replaced gives its slot back, too.
   if state == 'r' then close_call() end
   return answer(state == 'r' and not is_settlement and 'cancelled' or 'already')
@@ -113,7 +125,7 @@ if state == 'a' then
   if is_settlement then correction.tokens, correction.spent = input + output, used_cost - was_charged end
   local charged = correct_all(correction)
   count_line(keys, special.abandoned, { -1, 0, 0, 0, 0, -was_charged, 0 })
-  append_line(keys, is_settlement and line_of_settlement(ARGV[8]) or special.abandoned)
+  append_line(keys, is_settlement and line_of_settlement(ARGV[10]) or special.abandoned)
   redis.call('HSET', KEYS[1], call_field, 'e')
   return answer(is_settlement and 'late' or 'cancelled', charged)
 end

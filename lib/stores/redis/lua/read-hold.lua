@@ -1,17 +1,21 @@
--- Reads the open calls of a hold.
+-- Reads a hold, or what one took in this shard.
 --
 -- KEYS[1] the hold (hash)
--- Result: takes of its first call (JSON), then for each open call, the first one first: id, numbers, body
+-- Result: now, shard of its home ('': here), its other shards, takes of its first call (JSON); then for each open call, the
+--   first one first: id, numbers, body
 
-local found, takes = {}, '[]'
+local found, takes, home, others = {}, '[]', '', ''
 local fields = redis.call('HGETALL', KEYS[1])
 for index = 1, #fields, 2 do
   local field, value = fields[index], fields[index + 1]
-  if field == 'c:' then takes = first_takes(value) end
-  if field:sub(1, 2) == 'c:' and value:sub(1, 1) == 'o' then
+  if field == 'h' then home = value end
+  if field == 'p' then others = value end
+  local state = value:sub(1, 1)
+  if field == 'c:' and #value > 1 and (state == 'o' or state == 'r' or state == 'e') then takes = first_takes(value) end
+  if field:sub(1, 2) == 'c:' and state == 'o' then
     local _, _, order, taken, body = unpack_call(value)
     found[#found + 1] = { field:sub(3), taken, body, order }
   end
 end
 table.sort(found, function(a, b) return a[4] < b[4] end)
-return { takes, found }
+return { now, home, others, takes, found }

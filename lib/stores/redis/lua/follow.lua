@@ -1,0 +1,115 @@
+-- Has what a hold took in this shard follow what became of it at home. Whatever has followed already changes nothing.
+--
+-- KEYS[1] the part (hash)   KEYS[2] leases of this shard (sorted set)   KEYS[3..] scopes
+-- ARGV[2] id of the hold
+-- ARGV[3] what became of it, as JSON: scopes, their names; calls {id, became, tokens, cost, takes {position, field}};
+--   hasEnded, or leaseEnds, when to look again
+--   became: settled, abandoned: tokens and cost are charged; cancelled, replaced: nothing is; undone: it was never let in
+-- Result: followed, jumps, charged budgets by call: position of the scope, field, spent; missing, jumps, names of scopes
+--   to declare; untold, jumps: the hold has ended, and calls are open here of which nothing is told
+
+local ended_ms = 86400000
+local hold_id, told = ARGV[2], cjson.decode(ARGV[3])
+
+local positions, scopes = {}, {}
+for position, name in ipairs(told.scopes) do positions[name] = position end
+local function scope_at(position)
+  scopes[position] = scopes[position] or load_scope(position, KEYS[position + 2])
+  return scopes[position]
+end
+
+local undoes_first, is_told = false, {}
+for _, call in ipairs(told.calls) do
+  is_told['c:' .. call.id] = true
+  undoes_first = undoes_first or call.became == 'undone' and call.id == ''
+end
+local slots, missing = {}, {}
+if told.hasEnded or undoes_first then
+  local held = redis.call('HGET', KEYS[1], 's')
+  for _, name in ipairs(held and cjson.decode(held) or {}) do
+    local list = positions[name] and slots or missing
+    list[#list + 1] = positions[name] or name
+  end
+end
+if #missing > 0 then return { 'missing', jumps, missing } end
+
+local known = redis.call('HGETALL', KEYS[1])
+for index = 1, told.hasEnded and #known or 0, 2 do
+  if known[index]:sub(1, 2) == 'c:' and known[index + 1]:sub(1, 1) == 'o' and not is_told[known[index]] then
+    return { 'untold', jumps }
+  end
+end
+
+-- What was counted of the call until now, or nothing if it has followed.
+local function counted_of(value, state, became)
+  if state == 'o' then
+    local _, _, _, taken = unpack_call(value)
+    return { at = taken[1], counted = taken[2], tokens = 0, held = taken[3], spent = 0 }
+  end
+  local counted = { at = 0, counted = 0, tokens = 0, held = 0, spent = 0 }
+  if state == 'a' and became ~= 'abandoned' then
+    counted.spent = -struct.unpack('<d', value, 2)
+    return counted
+  end
+  -- The part was lost, or never came to be: all the same the call was charged.
+  if not state and (became == 'settled' or became == 'abandoned') then return counted end
+end
+
+local function correct_takes(call, correction, gives_back_request)
+  local charged = {}
+  for _, taken in ipairs(call.takes) do
+    local scope, field = scope_at(taken.position), taken.field
+    if scope.known and gives_back_request and field:sub(1, 1) == 'q' then
+      give_back(scope, field, window_of(scope, field), correction.at, 1)
+    end
+    local budget = scope.known and correct(scope, field, correction)
+    if budget and correction.spent ~= 0 then charged[#charged + 1] = { taken.position, budget.field, budget.spent } end
+  end
+  return charged
+end
+
+local function keep_call(field, call, value, state)
+  local became = call.became
+  if became == 'undone' then redis.call('HDEL', KEYS[1], field)
+  elseif became == 'abandoned' then redis.call('HSET', KEYS[1], field, 'a' .. struct.pack('<d', call.cost))
+  elseif became == 'replaced' and state == 'o' then redis.call('HSET', KEYS[1], field, 'r' .. value:sub(2))
+  else redis.call('HSET', KEYS[1], field, 'e') end
+end
+
+local charged = {}
+for index, call in ipairs(told.calls) do
+  local field, became = 'c:' .. call.id, call.became
+  local value = redis.call('HGET', KEYS[1], field)
+  local state = value and value:sub(1, 1)
+  local correction = counted_of(value, state, became)
+  charged[index] = {}
+  if correction then
+    if became == 'settled' or became == 'abandoned' then
+      correction.tokens, correction.spent = call.tokens, correction.spent + call.cost
+    end
+    -- A call that was to take the place of the first one may have counted no request of its own.
+    charged[index] = correct_takes(call, correction, became == 'undone' and not call.replacesFirst)
+  end
+  if correction or became == 'cancelled' and state ~= 'e' then keep_call(field, call, value, state) end
+end
+
+for _, position in ipairs(slots) do
+  if scope_at(position).known then take_slots(scope_at(position), -1) end
+end
+for _, scope in pairs(scopes) do save_scope(scope) end
+
+local has_calls = false
+for _, field in ipairs(redis.call('HKEYS', KEYS[1])) do has_calls = has_calls or field:sub(1, 2) == 'c:' end
+if told.hasEnded then
+  redis.call('HSET', KEYS[1], 'n', 0)
+  redis.call('HDEL', KEYS[1], 's')
+  redis.call('PEXPIRE', KEYS[1], ended_ms)
+  redis.call('ZREM', KEYS[2], hold_id)
+elseif not has_calls then
+  redis.call('DEL', KEYS[1])
+  redis.call('ZREM', KEYS[2], hold_id)
+else
+  if undoes_first then redis.call('HDEL', KEYS[1], 's') end
+  if told.leaseEnds then redis.call('ZADD', KEYS[2], 'XX', told.leaseEnds, hold_id) end
+end
+return { 'followed', jumps, charged }
