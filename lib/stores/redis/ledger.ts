@@ -60,15 +60,10 @@ export function createRedisLedger(options: RedisLedgerOptions): RedisLedger {
     return isDrawn ? candidate : ((await asked(() => client.get(name))) ?? candidate);
   }
 
-  async function readFence(scopeId: ScopeId): Promise<number | undefined> {
-    const revision = await asked(() => client.hget(names.scope(scopeId), 'v'));
-    return revision === null ? undefined : Math.abs(Number(revision));
-  }
-
   const askOnce = createAskOnce(client);
   const isAlready = ({ state }: { readonly state: string }) => state === 'already';
   const parts = createParts(context);
-  const copies = createFenceCopies(context, readFence);
+  const copies = createFenceCopies(context);
   const leases = createLeases(context, parts);
   const admitting = createAdmitting({ context, expiry: leases, parts, copies, drawNonce });
   const ending = createEnding(context, parts);

@@ -126,7 +126,7 @@ return { 'done', first, charged }
 --   admitted: numbers of the call: at, tokens, cost, output tokens (-1: no clamp), remaining of each limit (-1: none)
 --   repeated: the same, body
 --   refused: position (0: the request alone is too large), retry in ms (-1: never), remaining, whether leases are over
---   fits: remaining; of a probe that is not refused
+--   fits: remaining, output tokens (-1: no clamp); of a probe that is not refused
 --   stale: position of the scope, revision    unseeded: positions    stale_clock: now    missing: scopes to declare
 --   over: the lease of the hold is over       expired, id_conflict, hold_ended, too_old
 
@@ -329,10 +329,13 @@ for position = 1, scope_count do
   at = at + count
 end
 
+-- Whether the scope is in another shard, and only a copy of its fence is here.
+local function is_copy(scope) return scope.key:match('^[^}]*}:(%a):') == 'f' end
+
 local unseeded = {}
 for position = 1, scope_count do
   local scope, revision = scopes[position], plan[4 + position * 2]
-  if not scope.known then
+  if not scope.known or scope.revision < revision and is_copy(scope) then
     if revision > 0 then unseeded[#unseeded + 1] = position end
   elseif scope.closed or scope.revision > revision then
     return { 'stale', jumps, position, scope.revision }
@@ -434,7 +437,7 @@ if is_too_large or #refusing > 0 then
   local in_the_way = redis.call('ZCOUNT', KEYS[2], '-inf', over_until()) > 0
   return { 'refused', jumps, by, retry_ms, shown(remaining), in_the_way and 1 or 0 }
 end
-if special.isProbe then return { 'fits', jumps, shown(remaining) } end
+if special.isProbe then return { 'fits', jumps, shown(remaining), output } end
 
 -- Elsewhere the first call stays until the home has let this one take its place: it could not be brought back.
 if replaced and not is_elsewhere then
@@ -1645,6 +1648,21 @@ if version ~= tonumber(ARGV[2]) - 1 then return 0 end
 redis.call('ZADD', KEYS[2], ARGV[4], ARGV[1])
 redis.call('HSET', KEYS[1], ARGV[1], ARGV[2] .. ' ' .. ARGV[3] .. ' ' .. ARGV[5])
 return 1
+`,
+  'raise-fence': `-- Raises the fence of a scope to the revision by which a call is judged elsewhere, and tells where it stands then.
+--
+-- KEYS[1] the scope (hash)   ARGV[1] revision
+-- Result: revision; nothing if the scope is unknown
+
+local known = tonumber(redis.call('HGET', KEYS[1], 'v'))
+if not known then return false end
+local revision = tonumber(ARGV[1])
+-- Of a record that is gone it is negative, and is above all others.
+if known >= 0 and known < revision then
+  redis.call('HSET', KEYS[1], 'v', ARGV[1])
+  return revision
+end
+return math.abs(known)
 `,
   'read-entries': `-- Reads the next entries of a list, newest first, with what a filter has to know of each.
 --

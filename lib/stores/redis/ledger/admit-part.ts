@@ -36,7 +36,7 @@ export interface PartAsked {
 export type PartVerdict =
   /** `kept`: what was kept of the call when it was let in before. */
   | { readonly outcome: 'admitted'; readonly numbers: CallNumbers; readonly kept: CallBody | undefined }
-  | { readonly outcome: 'fits'; readonly remaining: readonly number[] }
+  | { readonly outcome: 'fits'; readonly remaining: readonly number[]; readonly outputTokens: number }
   /** `by`: position in the part, from 1; 0: the request alone is too large. */
   | {
       readonly outcome: 'refused';
@@ -52,7 +52,7 @@ export type PartVerdict =
 type AdmitReply =
   | readonly [outcome: 'admitted', Jumps, CallNumbers]
   | readonly [outcome: 'repeated', Jumps, CallNumbers, body: string]
-  | readonly [outcome: 'fits', Jumps, remaining: readonly number[]]
+  | readonly [outcome: 'fits', Jumps, remaining: readonly number[], outputTokens: number]
   | readonly [outcome: 'refused', Jumps, by: number, retryMs: number, remaining: readonly number[], isOver: number]
   | readonly [outcome: 'stale', Jumps, position: number, revision: number]
   | readonly [outcome: 'unseeded', Jumps, positions: readonly number[]]
@@ -111,7 +111,7 @@ export function createAskPart(context: LedgerContext, expiry: Expiry, copies: Fe
       case 'repeated':
         return { outcome: 'admitted', numbers: reply[2], kept: readBody(reply[3]) };
       case 'fits':
-        return { outcome: 'fits', remaining: reply[2] };
+        return { outcome: 'fits', remaining: reply[2], outputTokens: reply[3] };
       case 'refused': {
         const [outcome, , by, retryMs, remaining, isOver] = reply;
         // A hold whose lease is over may stand in the way.
@@ -125,8 +125,9 @@ export function createAskPart(context: LedgerContext, expiry: Expiry, copies: Fe
       case 'stale_clock':
         return { outcome: 'stale_clock', nowMs: reply[2] };
       case 'unseeded': {
-        const missing = reply[2].map((position) => scopeAt(position, scopeIds));
-        const unknown = await copies.copyMissing(part.shard, missing);
+        const missing = new Set(reply[2].map((position) => scopeAt(position, scopeIds)));
+        const scopes = plan.scopes.filter(({ scopeId }) => missing.has(scopeId));
+        const unknown = await copies.copyMissing(part.shard, scopes);
         if (unknown.length === 0) return askPart(call, asked, further, isSecondTry);
         return { outcome: 'unseeded', scopeIds: unknown };
       }

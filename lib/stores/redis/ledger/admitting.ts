@@ -1,12 +1,12 @@
 import { randomUUID } from 'node:crypto';
-import type { AdmissionPlan, ScopeId } from '../../../limits/limit.ts';
+import type { AdmissionPlan, Clamp, ScopeId } from '../../../limits/limit.ts';
 import type { AdmitRequest, AdmitVerdict, ExtendRequest } from '../../store.ts';
 import type { LedgerContext } from './acts.ts';
 import { type Call, createAskPart, type Expiry, type PartVerdict } from './admit-part.ts';
 import { createAdmittingTogether } from './admitting-together.ts';
 import type { FenceCopies } from './fence-copies.ts';
 import type { Parts } from './parts.ts';
-import { createPlanCompiler, type PlanPart } from './plans.ts';
+import { type CompiledPlan, createPlanCompiler, type PlanPart } from './plans.ts';
 import { admitted, finite } from './verdicts.ts';
 
 /** Draws the nonces of unknown scopes. */
@@ -36,18 +36,22 @@ export function createAdmitting({ context, expiry, parts, copies, drawNonce }: A
   const { names } = context;
   const compilePlan = createPlanCompiler(names);
   const askPart = createAskPart(context, expiry, copies);
+  const suspects = createSuspects();
 
   async function place(call: Call): Promise<AdmitVerdict> {
     const { home, others } = call.compiled;
-    let clamp = call.request.clamp;
     const letIn: Asked[] = [];
+    let clamp = others.length === 0 ? call.request.clamp : await commonClamp(call);
+    const suspect = suspects.of(call.compiled);
+    if (suspect !== undefined) {
+      const verdict = await askPart(call, { part: suspect, clamp, isProbe: true });
+      if (verdict.outcome === 'refused') return refuse(call, letIn, { part: suspect, verdict }, clamp);
+    }
     for (const part of [...others, home]) {
       const verdict = await ask(part);
-      if (verdict.outcome !== 'admitted') return refuse(call, letIn, { part, verdict });
+      if (verdict.outcome !== 'admitted') return refuse(call, letIn, { part, verdict }, clamp);
       letIn.push({ part, verdict });
-      // What the next ones may grant at most.
-      const [, , , outputTokens] = verdict.numbers;
-      if (clamp !== undefined) clamp = { ...clamp, maxOutputTokens: outputTokens };
+      clamp = lowered(clamp, verdict);
     }
     if (others.length > 0 && call.replacesFirst && 'hold' in call.request) await replaceFirst(call.request);
     return granted(call, letIn);
@@ -63,15 +67,29 @@ export function createAdmitting({ context, expiry, parts, copies, drawNonce }: A
     }
   }
 
-  /** Gives back what others took, and says what memory would, which has asked all. */
-  async function refuse(call: Call, letIn: readonly Asked[], refusing: Asked): Promise<AdmitVerdict> {
+  function probe(call: Call, clamp: Clamp | undefined, except?: PlanPart): Promise<readonly Asked[]> {
     const { home, others } = call.compiled;
+    const asked = [...others, home].filter((part) => part !== except);
+    return Promise.all(
+      asked.map(async (part) => ({ part, verdict: await askPart(call, { part, clamp, isProbe: true }) })),
+    );
+  }
+
+  /** So that no shard takes for more output than the others let through. */
+  async function commonClamp(call: Call): Promise<Clamp | undefined> {
+    const { clamp } = call.request;
+    if (clamp === undefined) return undefined;
+    return (await probe(call, clamp)).reduce<Clamp | undefined>(
+      (common, { verdict }) => lowered(common, verdict),
+      clamp,
+    );
+  }
+
+  /** Gives back what others took, and says what memory would, which has asked all. */
+  async function refuse(call: Call, letIn: readonly Asked[], refusing: Asked, clamp: Clamp | undefined) {
+    if (letIn.length > 0) suspects.add(call.compiled, refusing);
     await undo(call, letIn);
-    const unasked = [...others, home].filter((part) => part !== refusing.part);
-    const probed = unasked.map(async (part): Promise<Asked> => {
-      return { part, verdict: await askPart(call, { part, clamp: call.request.clamp, isProbe: true }) };
-    });
-    return merged(call.request.plan, [...(await Promise.all(probed)), refusing]);
+    return merged(call.request.plan, [...(await probe(call, clamp, refusing.part)), refusing]);
   }
 
   /** What was let in by an earlier try of the same call may be its own, and stays. */
@@ -132,6 +150,13 @@ export function createAdmitting({ context, expiry, parts, copies, drawNonce }: A
   };
 }
 
+/** What further shards may grant at most. */
+function lowered(clamp: Clamp | undefined, verdict: PartVerdict): Clamp | undefined {
+  if (clamp === undefined || (verdict.outcome !== 'admitted' && verdict.outcome !== 'fits')) return clamp;
+  const granted = verdict.outcome === 'fits' ? verdict.outputTokens : verdict.numbers[3];
+  return { ...clamp, maxOutputTokens: Math.min(clamp.maxOutputTokens, granted) };
+}
+
 function granted({ request, compiled, ...call }: Call, asked: readonly Asked[]): AdmitVerdict {
   const home = asked.at(-1)?.verdict;
   if (home?.outcome !== 'admitted') throw new RangeError('A call is let in by its home');
@@ -142,6 +167,24 @@ function granted({ request, compiled, ...call }: Call, asked: readonly Asked[]):
     for (const [at, position] of part.positions.entries()) remaining[position] = finite(left[at] ?? 0);
   }
   return admitted(request, { ...call, home: compiled.home.shard }, home.numbers, remaining, home.kept);
+}
+
+/**
+ * Shards that have just refused calls which others had let in: asked before the others, they spare them the taking and
+ * giving back.
+ */
+function createSuspects() {
+  const suspectedMs = 1000;
+  const suspects = new WeakMap<CompiledPlan, { readonly part: PlanPart; readonly atMs: number }>();
+  return {
+    add(compiled: CompiledPlan, { part, verdict }: Asked): void {
+      if (verdict.outcome === 'refused') suspects.set(compiled, { part, atMs: performance.now() });
+    },
+    of(compiled: CompiledPlan): PlanPart | undefined {
+      const suspect = suspects.get(compiled);
+      return suspect !== undefined && performance.now() - suspect.atMs < suspectedMs ? suspect.part : undefined;
+    },
+  };
 }
 
 /** The longest wait is the truth for the whole request; the first of equals names it. */

@@ -1,20 +1,18 @@
-import type { ScopeId } from '../../../limits/limit.ts';
+import type { PlannedScope, ScopeId } from '../../../limits/limit.ts';
 import { type LedgerContext, ledgerScript } from './acts.ts';
 
 const copyFenceScript = ledgerScript<null>('copy-fence');
+const raiseFenceScript = ledgerScript<number | null>('raise-fence');
 
 /** For as long as a call may be judged by what a process remembers of a record: an hour at most, and five minutes. */
 const copiedMs = 2 * 3_600_000;
 
-/** The fence of a scope, as its own shard has it; `undefined`: the scope is unknown. */
-export type ReadFence = (scopeId: ScopeId) => Promise<number | undefined>;
-
 /**
  * Keeps copies of fences in other shards than their scope's: a call need not go there to learn that a record which limits
- * nothing is still the latest. A change is told to all of them, in case that it limits something now; whoever misses a copy
- * makes one.
+ * nothing is still the latest. A change is told to all of them, in case that it limits something now; whoever misses a copy,
+ * or knows of a later record, makes one.
  */
-export function createFenceCopies({ names, run }: Pick<LedgerContext, 'names' | 'run'>, readFence: ReadFence) {
+export function createFenceCopies({ names, run }: Pick<LedgerContext, 'names' | 'run'>) {
   function copy(shard: number, scopeId: ScopeId, revision: number): Promise<null> {
     return run(copyFenceScript, [names.fenceCopy(shard, scopeId)], [revision, copiedMs]);
   }
@@ -29,11 +27,12 @@ export function createFenceCopies({ names, run }: Pick<LedgerContext, 'names' | 
     },
 
     /** Makes the copies that a shard misses; answers the scopes of which there is no fence either. */
-    async copyMissing(shard: number, scopeIds: readonly ScopeId[]): Promise<readonly ScopeId[]> {
-      const unknown = scopeIds.map(async (scopeId) => {
-        const revision = names.shardOf(scopeId) === shard ? undefined : await readFence(scopeId);
-        if (revision === undefined) return [scopeId];
-        await copy(shard, scopeId, revision);
+    async copyMissing(shard: number, scopes: readonly PlannedScope[]): Promise<readonly ScopeId[]> {
+      const unknown = scopes.map(async ({ scopeId, revision }) => {
+        if (names.shardOf(scopeId) === shard) return [scopeId];
+        const raised = await run(raiseFenceScript, [names.scope(scopeId)], [revision]);
+        if (raised === null) return [scopeId];
+        await copy(shard, scopeId, raised);
         return [];
       });
       return (await Promise.all(unknown)).flat();

@@ -103,12 +103,22 @@ export function createLeases(context: LedgerContext, parts: Parts) {
     return found.map(([holdId, endsAtMs]) => ({ shard, holdId, endsAtMs: Number(endsAtMs) }));
   }
 
+  /** What holds took elsewhere: most of it has followed its home when its turn comes. */
+  async function partsLast(due: readonly Due[]): Promise<readonly Due[]> {
+    const found = await Promise.all(
+      due.map(async (one) => ({ one, isPart: (await readHold(context, one)).home !== undefined })),
+    );
+    return found.sort((a, b) => Number(a.isPart) - Number(b.isPart)).map(({ one }) => one);
+  }
+
   async function sweepShards(shards: readonly number[], limit: number): Promise<number> {
+    const found = (await Promise.all(shards.map((shard) => dueIn(shard, limit)))).flat();
+    const due = found.sort((a, b) => a.endsAtMs - b.endsAtMs).slice(0, limit);
     let ended = 0;
-    const due = (await Promise.all(shards.map((shard) => dueIn(shard, limit)))).flat();
     // One after the other, so that notices come in order.
-    due.sort((a, b) => a.endsAtMs - b.endsAtMs);
-    for (const { shard, holdId } of due.slice(0, limit)) if (await endHold(shard, holdId)) ended += 1;
+    for (const { shard, holdId } of shards.length > 1 ? await partsLast(due) : due) {
+      if (await endHold(shard, holdId)) ended += 1;
+    }
     return ended;
   }
 

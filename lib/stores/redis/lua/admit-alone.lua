@@ -14,7 +14,7 @@
 --   admitted: numbers of the call: at, tokens, cost, output tokens (-1: no clamp), remaining of each limit (-1: none)
 --   repeated: the same, body
 --   refused: position (0: the request alone is too large), retry in ms (-1: never), remaining, whether leases are over
---   fits: remaining; of a probe that is not refused
+--   fits: remaining, output tokens (-1: no clamp); of a probe that is not refused
 --   stale: position of the scope, revision    unseeded: positions    stale_clock: now    missing: scopes to declare
 --   over: the lease of the hold is over       expired, id_conflict, hold_ended, too_old
 

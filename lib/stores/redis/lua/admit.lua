@@ -57,10 +57,13 @@ for position = 1, scope_count do
   at = at + count
 end
 
+-- Whether the scope is in another shard, and only a copy of its fence is here.
+local function is_copy(scope) return scope.key:match('^[^}]*}:(%a):') == 'f' end
+
 local unseeded = {}
 for position = 1, scope_count do
   local scope, revision = scopes[position], plan[4 + position * 2]
-  if not scope.known then
+  if not scope.known or scope.revision < revision and is_copy(scope) then
     if revision > 0 then unseeded[#unseeded + 1] = position end
   elseif scope.closed or scope.revision > revision then
     return { 'stale', jumps, position, scope.revision }
@@ -162,7 +165,7 @@ if is_too_large or #refusing > 0 then
   local in_the_way = redis.call('ZCOUNT', KEYS[2], '-inf', over_until()) > 0
   return { 'refused', jumps, by, retry_ms, shown(remaining), in_the_way and 1 or 0 }
 end
-if special.isProbe then return { 'fits', jumps, shown(remaining) } end
+if special.isProbe then return { 'fits', jumps, shown(remaining), output } end
 
 -- Elsewhere the first call stays until the home has let this one take its place: it could not be brought back.
 if replaced and not is_elsewhere then
