@@ -1,38 +1,44 @@
 import assert from 'node:assert/strict';
 import { Redis } from 'ioredis';
 import { Redis as Redis5 } from 'ioredis5';
-import { createVirtualKeys } from '../../../lib/index.ts';
-import type { RedisClient } from '../../../lib/stores/redis/client.ts';
+import { createVirtualKeys, type VirtualKeys } from '../../../lib/index.ts';
 import { redisStore } from '../../../lib/stores/redis/redis-store.ts';
-import type { StoreNotice } from '../../../lib/stores/store.ts';
+import type { Store, StoreNotice } from '../../../lib/stores/store.ts';
 import { eventually } from '../../support/eventually.ts';
 import { admittedHold, call, spend, testLog, withoutNotices } from '../../support/service.ts';
 import { newPrefix } from '../../support/services/random-name.ts';
 import { redisWithSentinels, type WatchedRedis } from '../../support/services/redis-sentinels.ts';
 import { withRedis } from '../../support/services/redis-server.ts';
 
-/** As the README advises. */
-const clientOptions = {
-  failoverDetector: true,
-  enableOfflineQueue: false,
-  maxRetriesPerRequest: 1,
-  commandTimeout: 300,
-};
+/** As the README advises, but for `failoverDetector`. */
+const clientOptions = { enableOfflineQueue: false, maxRetriesPerRequest: 1, commandTimeout: 1000 };
 
-type Connect = (address: WatchedRedis['address']) => Redis;
+interface Options {
+  readonly failoverDetector?: boolean;
+}
+
+type Connect = (options: Options & typeof clientOptions & WatchedRedis['address']) => Redis;
 
 const versions: readonly (readonly [version: string, connect: Connect])[] = [
-  ['6', (address) => new Redis({ ...address, ...clientOptions })],
+  ['6', (options) => new Redis(options)],
   // Whoever has ioredis 5 compiles against its types; here both are installed.
-  ['5', (address) => new Redis5({ ...address, ...clientOptions }) as unknown as Redis],
+  ['5', (options) => new Redis5(options) as unknown as Redis],
 ];
 
 /** What one process of an application has. */
-async function startProcess(client: Redis, prefix: string) {
+interface Process {
+  readonly client: Redis;
+  readonly store: Store;
+  readonly keys: VirtualKeys;
+  readonly notices: StoreNotice[];
+  close(): Promise<void>;
+}
+
+async function startProcess(client: Redis, prefix: string): Promise<Process> {
   client.on('error', () => undefined);
   await eventually(() => client.status === 'ready');
-  const store = redisStore({ client: client as RedisClient, prefix });
-  const keys = createVirtualKeys({ store, storeTimeoutMs: 200, logger: testLog() });
+  const store = redisStore({ client, prefix });
+  const keys = createVirtualKeys({ store, storeTimeoutMs: 1000, logger: testLog() });
   const notices: StoreNotice[] = [];
   const leave = store.open({ logger: testLog(), onNotice: (notice) => notices.push(notice) });
   await eventually(() => notices.length > 0);
@@ -68,22 +74,36 @@ describe('redisStore: Sentinel', function () {
   for (const [version, connect] of versions) {
     describe(`with ioredis ${version}`, () => {
       let redis: WatchedRedis;
-      let here: Awaited<ReturnType<typeof startProcess>>;
-      let there: Awaited<ReturnType<typeof startProcess>>;
+      let running: Process[];
 
       beforeEach(async () => {
+        running = [];
         redis = await redisWithSentinels();
-        const prefix = `${newPrefix()}:`;
-        here = await startProcess(connect(redis.address), prefix);
-        there = await startProcess(connect(redis.address), prefix);
       });
 
       afterEach(async () => {
-        await Promise.all([here.close(), there.close()]);
+        await Promise.all(running.map((process) => process.close()));
         await redis.stop();
       });
 
+      async function startTwo(options: Options = {}): Promise<readonly [Process, Process]> {
+        const prefix = `${newPrefix()}:`;
+        const start = () => startProcess(connect({ ...redis.address, ...clientOptions, ...options }), prefix);
+        const two = [await start(), await start()] as const;
+        running.push(...two);
+        return two;
+      }
+
+      /** Both answer, and have heard that changes may have been missed. */
+      async function untilBothGoOn(): Promise<void> {
+        for (const { keys, notices } of running) {
+          await eventually(() => answers(() => keys.list()));
+          await eventually(() => notices.some(({ type }) => type === 'missed'));
+        }
+      }
+
       it('goes on by itself after the primary was killed, with all that its replica had heard of', async () => {
+        const [here, there] = await startTwo();
         const { keys, client } = here;
         const deaf = createVirtualKeys({ store: withoutNotices(there.store), logger: testLog() });
         const revoked = await keys.create({ name: 'revoked', models: ['*'] });
@@ -107,8 +127,7 @@ describe('redisStore: Sentinel', function () {
         await redis.primary.kill();
         await assert.rejects(keys.admit(call(keyId)), { code: 'store_unavailable' });
         await redis.untilFailedOver();
-        await eventually(() => answers(() => keys.list()));
-        await eventually(() => [here, there].every(({ notices }) => notices.some(({ type }) => type === 'missed')));
+        await untilBothGoOn();
 
         assert.deepEqual(await keys.verify(revoked.secret), { valid: false, reason: 'revoked' });
         // What it has cached is judged by the fence.
@@ -135,7 +154,8 @@ describe('redisStore: Sentinel', function () {
         assert.equal((await there.keys.verify(secret)).valid, false);
       });
 
-      it('leaves a primary that hangs, once the Sentinels have another one', async () => {
+      it('leaves a primary that hangs, once the Sentinels have another one, with failoverDetector', async () => {
+        const [here, there] = await startTwo({ failoverDetector: true });
         const { keys } = here;
         const { secret } = await keys.create({ name: 'a', models: ['*'] });
         assert.equal((await there.keys.verify(secret)).valid, true);
@@ -144,11 +164,12 @@ describe('redisStore: Sentinel', function () {
         process.kill(redis.primary.pid(), 'SIGSTOP');
         try {
           await redis.untilFailedOver();
-          await eventually(() => answers(() => keys.list()));
-          await eventually(() => [here, there].every(({ notices }) => notices.some(({ type }) => type === 'missed')));
-          there.notices.length = 0;
-          await keys.create({ name: 'b', models: ['*'] });
-          await eventually(() => there.notices.length > 0);
+          await untilBothGoOn();
+          // Each Sentinel tells of it in its own time, and each time the clients connect anew.
+          await eventually(async () => {
+            await answers(() => keys.create({ name: 'b', models: ['*'] }));
+            return there.notices.some(({ type }) => type === 'changed');
+          });
         } finally {
           process.kill(redis.primary.pid(), 'SIGCONT');
         }
