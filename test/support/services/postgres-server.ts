@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import pg from 'pg';
 import { freePort } from './free-port.ts';
 import { type KeptFolder, keptFolder } from './kept-folder.ts';
-import { postgresBinaries } from './postgres-binaries.ts';
+import { defaultPostgresVersion, type PostgresVersion, postgresBinaries } from './postgres-binaries.ts';
 import { type ServerProcess, startProcess } from './server-process.ts';
 
 /** A Postgres of one test file, which it may kill. */
@@ -24,6 +24,8 @@ export interface PostgresServer {
 }
 
 export interface PostgresServerOptions {
+  /** Absent: that of `POSTGRES_VERSION`, else the newest. */
+  readonly version?: PostgresVersion;
   /** Writes reach the disk before a commit is answered. Off for speed; what a process wrote outlives its end anyhow. */
   readonly fsync?: boolean;
   /** Further settings, such as `{ max_connections: '20' }`. */
@@ -34,7 +36,7 @@ export interface PostgresServerOptions {
 export async function ownPostgresServer(options: PostgresServerOptions = {}): Promise<PostgresServer> {
   const port = await freePort();
   const folder = keptFolder('postgres');
-  initialise(folder);
+  initialise(folder, options.version);
   let running = await start(port, folder, options);
   return {
     url: urlOf(port),
@@ -49,21 +51,24 @@ export async function ownPostgresServer(options: PostgresServerOptions = {}): Pr
   };
 }
 
-/** Whatever the machine speaks, messages are English, and text sorts as people do, not by bytes as in memory. */
-const locale = ['--encoding=UTF8', '--locale=C', '--locale-provider=icu', '--icu-locale=en-US'];
+/** Whatever the machine speaks, messages are English. */
+const locale = ['--encoding=UTF8', '--locale=C'];
+/** Text sorts as people do, not by bytes as in memory. Before Postgres 15 the machine alone knew how. */
+const sorting = ['--locale-provider=icu', '--icu-locale=en-US'];
 const env = { ...process.env, LC_ALL: 'C' };
 
-function initialise(folder: KeptFolder): void {
-  const { initdb, user } = postgresBinaries();
+function initialise(folder: KeptFolder, version = defaultPostgresVersion): void {
+  const { initdb, user } = postgresBinaries(version);
   if (user !== undefined) chownSync(folder.path, user.uid, user.gid);
-  const args = [`--pgdata=${dataOf(folder)}`, '--auth=trust', '--username=postgres', '--no-sync', ...locale];
+  const speaking = version < 15 ? locale : [...locale, ...sorting];
+  const args = [`--pgdata=${dataOf(folder)}`, '--auth=trust', '--username=postgres', '--no-sync', ...speaking];
   const { status, stderr } = spawnSync(initdb, args, { ...user, cwd: folder.path, encoding: 'utf8', env });
   if (status !== 0) throw new Error(`initdb failed:\n${stderr}`);
 }
 
 function start(port: number, folder: KeptFolder, options: PostgresServerOptions): Promise<ServerProcess> {
-  const { fsync = false, settings = {} } = options;
-  const { postgres, user } = postgresBinaries();
+  const { fsync = false, settings = {}, version = defaultPostgresVersion } = options;
+  const { postgres, user } = postgresBinaries(version);
   const durability = fsync ? {} : { fsync: 'off', synchronous_commit: 'off', full_page_writes: 'off' };
   const all = {
     port: `${port}`,
