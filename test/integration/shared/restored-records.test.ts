@@ -76,9 +76,9 @@ for (const [name, open] of sharedStores) {
     });
 
     it('have no budget anew that was spent under another period', async () => {
-      const { key } = await createKey({ keys }, { maxBudget: 1, budgetDuration: 'daily' });
+      const { key } = await createKey({ keys }, { maxBudget: 1, budgetDuration: '1d' });
       await restoring(async () => {
-        await keys.update(key.id, { maxBudget: 5, budgetDuration: 'monthly' });
+        await keys.update(key.id, { maxBudget: 5, budgetDuration: '1mo' });
         await spend(keys, key.id, 0.9);
       });
       await assert.rejects(admit(key.id, 0.2), denied(`key:${key.id}`));
