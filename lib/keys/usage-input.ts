@@ -67,7 +67,8 @@ export function problemsOfName(field: string, name: string | null): readonly Pro
 }
 
 function isName(name: unknown): boolean {
-  return typeof name === 'string' && name.length > 0 && name.length <= maxNameLength && !/\p{Cc}/u.test(name);
+  // No store keeps half of a surrogate pair: two such names would become one.
+  return typeof name === 'string' && name.length > 0 && name.length <= maxNameLength && !/[\p{Cc}\p{Cs}]/u.test(name);
 }
 
 /** @throws InvalidRequestError when this is not a hold that `admit` or `extend` gave */
