@@ -10,7 +10,7 @@ import {
   parsePage,
   parseUsageRequest,
 } from './query-schema.ts';
-import { isKeyRecord } from './record-check.ts';
+import { isAlertRow, isKeyRecord, isMoment } from './record-check.ts';
 import { auditView, showKey } from './show-key.ts';
 import { showAlert } from './shown-alert.ts';
 import type { VirtualKey } from './shown-key.ts';
@@ -67,13 +67,18 @@ export function createKeyQueries({ store, now, withDeadline, mirror, onCorrupt }
 
   const audit: VirtualKeys['audit'] = async (query, page) => {
     const listed = await withDeadline(store.listAudit(parseAuditQuery(query), parsePage(page)));
-    const items = listed.items.map(({ atMs, ...row }) => ({ ...row, at: new Date(atMs).toISOString() }));
+    const rows = listed.items.filter(({ atMs }) => isMoment(atMs));
+    const items = rows.map(({ atMs, ...row }) => ({ ...row, at: new Date(atMs).toISOString() }));
     return { items, total: listed.total, nextCursor: listed.nextCursor };
   };
 
   const alerts: VirtualKeys['alerts'] = async (request, page) => {
     const listed = await withDeadline(store.listAlerts(parseAlertRequest(request), parsePage(page)));
-    return { items: listed.items.map(showAlert), total: listed.total, nextCursor: listed.nextCursor };
+    return {
+      items: listed.items.filter(isAlertRow).map(showAlert),
+      total: listed.total,
+      nextCursor: listed.nextCursor,
+    };
   };
 
   return {

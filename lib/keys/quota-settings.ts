@@ -1,4 +1,4 @@
-import { VersionConflictError } from '../errors.ts';
+import { StoreUnavailableError, VersionConflictError } from '../errors.ts';
 import type { WithDeadline } from '../stores/deadline.ts';
 import type { Actor, Store, StoredDefaults } from '../stores/store.ts';
 import { auditEntry } from './audit.ts';
@@ -22,8 +22,7 @@ export function createQuotaSettings({ store, options, withDeadline }: QuotaSetti
 
   function inForce(stored: StoredDefaults | undefined): Quotas {
     if (stored === undefined) return own;
-    const { defaults, maximums } = stored;
-    return effectiveQuotas(own, parseDefaultsInput({ defaults, maximums }));
+    return effectiveQuotas(own, readStored(stored));
   }
 
   async function find(): Promise<StoredDefaults | undefined> {
@@ -57,6 +56,15 @@ export function createQuotaSettings({ store, options, withDeadline }: QuotaSetti
       throw new VersionConflictError(0);
     },
   };
+}
+
+/** What was edited into nonsense is no fault of the input that it would be put into. */
+function readStored({ defaults, maximums }: StoredDefaults): Quotas {
+  try {
+    return parseDefaultsInput({ defaults, maximums });
+  } catch (cause) {
+    throw new StoreUnavailableError('The stored defaults cannot be read: set them anew', { cause });
+  }
 }
 
 /** Nonsense in the options is told when the service is made, not at the first key. */

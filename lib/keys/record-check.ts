@@ -1,6 +1,8 @@
 import { isBudgetDuration } from '../limits/budget-period.ts';
 import type { Budget, Limits, ModelLimit } from '../limits/limit.ts';
+import type { AlertRow } from '../stores/store.ts';
 import { isNetwork } from './address.ts';
+import { isAlertType } from './shown-alert.ts';
 import type { PolicyRecord, VirtualKeyRecord } from './virtual-key.ts';
 
 /**
@@ -14,10 +16,11 @@ export function isKeyRecord(value: unknown): value is VirtualKeyRecord {
     isLimits(value) &&
     [value.id, value.name, value.alias, value.secretHash, value.prefix].every(isText) &&
     [value.ownerId, value.teamId, value.revokedReason].every(isTextOrNull) &&
-    [value.version, value.revision, value.createdAtMs, value.updatedAtMs].every(isCount) &&
-    [value.expiresAtMs, value.disabledAtMs, value.revokedAtMs, value.lastUsedAtMs].every(isCountOrNull) &&
+    [value.version, value.revision].every(isCount) &&
+    [value.createdAtMs, value.updatedAtMs].every(isMoment) &&
+    [value.expiresAtMs, value.disabledAtMs, value.revokedAtMs, value.lastUsedAtMs].every(isMomentOrNull) &&
     (previousSecret === null ||
-      (isObject(previousSecret) && isText(previousSecret.secretHash) && isCount(previousSecret.endsAtMs))) &&
+      (isObject(previousSecret) && isText(previousSecret.secretHash) && isMoment(previousSecret.endsAtMs))) &&
     isObject(permissions) &&
     [permissions.allowChatCompletions, permissions.allowEmbeddings, permissions.allowCompletions].every(isFlag) &&
     isFlag(value.rateLimitEnabled) &&
@@ -37,8 +40,43 @@ export function isPolicyRecord(value: unknown): value is PolicyRecord {
     isLimits(value) &&
     (value.models === null || isTexts(value.models)) &&
     (value.endpoints === null || isTexts(value.endpoints)) &&
-    [value.version, value.revision, value.createdAtMs, value.updatedAtMs].every(isCount)
+    [value.version, value.revision].every(isCount) &&
+    [value.createdAtMs, value.updatedAtMs].every(isMoment)
   );
+}
+
+/** As {@link isKeyRecord}, for an alert. */
+export function isAlertRow(value: unknown): value is AlertRow {
+  return (
+    isObject(value) &&
+    [value.id, value.scopeId, value.keyId].every(isText) &&
+    [value.ownerId, value.teamId, value.model].every(isTextOrNull) &&
+    isAlertType(value.type) &&
+    isMoment(value.atMs) &&
+    (value.budget === null || isAlertedBudget(value.budget))
+  );
+}
+
+function isAlertedBudget(value: unknown): boolean {
+  return (
+    isObject(value) &&
+    isText(value.name) &&
+    [value.thresholdNanoUsd, value.spentNanoUsd].every(isCount) &&
+    [value.limitNanoUsd, value.percent].every(isCountOrNull) &&
+    isMomentOrNull(value.resetAtMs)
+  );
+}
+
+/** Whether it is a time that can be shown. */
+export function isMoment(value: unknown): value is number {
+  return isCount(value) && (value as number) <= latestMs;
+}
+
+/** The last moment that a `Date` can have. */
+const latestMs = 8.64e15;
+
+function isMomentOrNull(value: unknown): boolean {
+  return value === null || isMoment(value);
 }
 
 type Unknown<T> = { readonly [field in keyof T]?: unknown };
