@@ -42,7 +42,8 @@ const readingMs = 1000;
 export function combineStores(options: CombineStoresOptions): Store {
   const { records, ledger, maxRelayLagMs } = checkOptions(options);
   const listeners = createListeners();
-  const fences = createFences({ records, ledger, withDeadline: createDeadline(fenceDeadlineMs) });
+  const withFenceDeadline = createDeadline(fenceDeadlineMs);
+  const fences = createFences({ records, ledger, withDeadline: withFenceDeadline, logger: listeners.logger });
   const relay = createRelay({ records, ledger, withDeadline: createDeadline(relayDeadlineMs) });
   const withBalancesDeadline = createDeadline(balancesDeadlineMs);
   const background = createBackground({

@@ -1,7 +1,8 @@
 import { FencePendingError } from '../../errors.ts';
-import type { ScopeId } from '../../limits/limit.ts';
+import type { BudgetCarry, ScopeId } from '../../limits/limit.ts';
 import type { CombinableLedger, CombinableRecords, Fence } from '../combinable.ts';
 import type { WithDeadline } from '../deadline.ts';
+import type { Logger } from '../store.ts';
 import { createRounds } from './rounds.ts';
 
 const atOnce = 100;
@@ -10,6 +11,7 @@ export interface FencesOptions {
   readonly records: CombinableRecords;
   readonly ledger: CombinableLedger;
   readonly withDeadline: WithDeadline;
+  readonly logger: Logger;
 }
 
 /** Carries fences from the records to the ledger. */
@@ -27,13 +29,19 @@ interface Round {
   readonly isCut: boolean;
 }
 
-export function createFences({ records, ledger, withDeadline }: FencesOptions): Fences {
+export function createFences({ records, ledger, withDeadline, logger }: FencesOptions): Fences {
   const round = createRounds(async (): Promise<Round> => {
     const stuck = new Map<ScopeId, unknown>();
     for (;;) {
       const fences = await records.pendingFences(atOnce);
-      const byScope = groupByScope(fences);
-      const raised: string[] = [];
+      const nonsense = fences.filter((fence) => !isFence(fence));
+      for (const { scopeId } of nonsense) {
+        logger.error(
+          `A fence of ${JSON.stringify(scopeId)} cannot be read, and is dropped: change its record once more`,
+        );
+      }
+      const byScope = groupByScope(fences.filter(isFence));
+      const raised = nonsense.map(({ id }) => id);
       await Promise.all(
         [...byScope].map(async ([scopeId, ofScope]) => {
           try {
@@ -65,6 +73,32 @@ export function createFences({ records, ledger, withDeadline }: FencesOptions): 
       await round();
     },
   };
+}
+
+/** People edit rows by hand. One that no ledger can raise would hold up every later change of its scope. */
+function isFence({ scopeId, revision, carries }: Fence): boolean {
+  return (
+    /^(global$|(key|user|team):.)/s.test(scopeId) &&
+    isAmount(revision) &&
+    Array.isArray(carries) &&
+    carries.every(isCarry)
+  );
+}
+
+function isCarry(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  const { budgetId, from, periodStartMs, periodEndMs, openingNanoUsd } = value as Partial<BudgetCarry>;
+  return (
+    typeof budgetId === 'string' &&
+    (from === null || (typeof from?.budgetId === 'string' && Number.isSafeInteger(from.periodStartMs))) &&
+    Number.isSafeInteger(periodStartMs) &&
+    (periodEndMs === null || Number.isSafeInteger(periodEndMs)) &&
+    isAmount(openingNanoUsd)
+  );
+}
+
+function isAmount(value: unknown): boolean {
+  return Number.isSafeInteger(value) && (value as number) >= 0;
 }
 
 function groupByScope(fences: readonly Fence[]): ReadonlyMap<ScopeId, readonly Fence[]> {

@@ -24,10 +24,18 @@ export function writeMark({ at, done, checkpoint, checkpointMs, isSecond }: Rela
 export function readMark(text: string | null): RelayMark {
   if (text === null) return start;
   try {
-    return { ...start, ...JSON.parse(text) };
+    const mark: unknown = JSON.parse(text);
+    return isMark(mark) ? mark : start;
   } catch {
     return start;
   }
+}
+
+function isMark(value: unknown): value is RelayMark {
+  if (typeof value !== 'object' || value === null) return false;
+  const { at, done, checkpoint, checkpointMs, isSecond }: { readonly [field in keyof RelayMark]?: unknown } = value;
+  const areCursors = [at, done, checkpoint].every((cursor) => cursor === null || typeof cursor === 'string');
+  return areCursors && Number.isFinite(checkpointMs) && typeof isSecond === 'boolean';
 }
 
 /** What follows when there is nothing more to read; the same mark: nothing does, until there is more. */
