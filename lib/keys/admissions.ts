@@ -1,5 +1,6 @@
 import { StoreUnavailableError } from '../errors.ts';
 import type { PlannedLimit, ScopeId, ScopeKind } from '../limits/limit.ts';
+import type { LimitedScope } from '../limits/plan.ts';
 import { randomId } from '../random-id.ts';
 import { whenAnswered } from '../stores/answered.ts';
 import type { Circuit } from '../stores/circuit.ts';
@@ -75,6 +76,7 @@ export interface AdmissionsOptions {
   readonly store: Store;
   readonly now: () => number;
   readonly withDeadline: WithDeadline;
+  readonly withReportDeadline: WithDeadline;
   readonly circuit: Circuit;
   readonly denials: Denials;
   readonly lastSeen: LastSeen;
@@ -133,7 +135,8 @@ const maxClockCorrections = 2;
 const maxSeedings = 3;
 
 export function createAdmissions(options: AdmissionsOptions): Admissions {
-  const { store, now, withDeadline, circuit, denials, lastSeen, localLedger } = options;
+  const { store, now, withDeadline, withReportDeadline, circuit, denials, lastSeen, localLedger } = options;
+  const seedings = new Map<string, Promise<void>>();
   const { leaseMs, onAbandoned, forget, onOutdated, onGranted, giveUp } = options;
 
   /** At once, where the store answers at once and has nothing against how it was asked. */
@@ -310,12 +313,29 @@ export function createAdmissions(options: AdmissionsOptions): Admissions {
     nowMs: number,
   ): Promise<void> {
     const limited = limitedScopes(principal.key, principal.policies);
-    for (const { scopeId, nonce } of scopes) {
+    const unknown = scopes.flatMap(({ scopeId, nonce }) => {
       const scope = limited.find((candidate) => candidate.scopeId === scopeId);
-      if (scope === undefined) continue;
-      const openings = await withDeadline(openingsOf(store, scope, nowMs));
-      await withDeadline(store.seed(scopeId, nonce, scope.revision, openings));
-    }
+      return scope === undefined ? [] : [seedOnce(scope, nonce, nowMs)];
+    });
+    await withDeadline(Promise.all(unknown));
+  }
+
+  /**
+   * Reads once for all who find the scope unknown. Where that takes longer than a call may wait, it goes on without them:
+   * later calls find the scope seeded.
+   */
+  function seedOnce(scope: LimitedScope, nonce: string, nowMs: number): Promise<void> {
+    const name = `${scope.scopeId} ${nonce}`;
+    const underWay = seedings.get(name);
+    if (underWay !== undefined) return underWay;
+    const begun = readAndSeed(scope, nonce, nowMs).finally(() => seedings.delete(name));
+    seedings.set(name, begun);
+    return begun;
+  }
+
+  async function readAndSeed(scope: LimitedScope, nonce: string, nowMs: number): Promise<void> {
+    const openings = await withReportDeadline(openingsOf(store, scope, nowMs));
+    await withDeadline(Promise.resolve(store.seed(scope.scopeId, nonce, scope.revision, openings)));
   }
 
   const admitInStore = (request: AdmitRequest) => store.admit(request);

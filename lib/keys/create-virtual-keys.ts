@@ -45,6 +45,8 @@ import { createWebhooks } from './webhooks/webhooks.ts';
 /** Stores that do not sweep by themselves are asked this often. */
 const sweepEveryMs = 1000;
 const sweepAtMost = 1000;
+/** So many times as long as for other answers the store may take for lists and sums. */
+const reportPatience = 10;
 
 /**
  * Makes the service that issues virtual keys, verifies them, and holds calls against their limits.
@@ -61,6 +63,7 @@ export function createVirtualKeys(given: CreateVirtualKeysOptions): VirtualKeys 
   const { store, logger, cacheMs, leaseMs, onAbandoned } = options;
   const now = options.clock ?? Date.now;
   const withDeadline = createDeadline(options.storeTimeoutMs);
+  const withReportDeadline = createDeadline(reportPatience * options.storeTimeoutMs);
   const mirror = createMirrorPlace();
   const secrets = createSecretFormat({
     prefix: options.secretPrefix,
@@ -129,7 +132,7 @@ export function createVirtualKeys(given: CreateVirtualKeysOptions): VirtualKeys 
     },
   });
   const principals = createPrincipals({ store, now, cacheMs, circuit: circuits.records, onCorrupt });
-  const queries = createKeyQueries({ store, now, withDeadline, mirror, onCorrupt });
+  const queries = createKeyQueries({ store, now, withDeadline, withReportDeadline, mirror, onCorrupt });
   const quotaSettings = createQuotaSettings({ store, options, withDeadline });
   const context: ServiceContext = {
     store,
@@ -142,6 +145,7 @@ export function createVirtualKeys(given: CreateVirtualKeysOptions): VirtualKeys 
     events,
     now,
     withDeadline,
+    withReportDeadline,
     findRecord: queries.findRecord,
     shown: queries.shown,
     shownAll: queries.shownAll,
@@ -168,6 +172,7 @@ export function createVirtualKeys(given: CreateVirtualKeysOptions): VirtualKeys 
     store,
     now,
     withDeadline,
+    withReportDeadline,
     circuit: circuits.ledger,
     denials,
     lastSeen,

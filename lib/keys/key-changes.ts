@@ -53,7 +53,7 @@ const cosmeticFields: ReadonlySet<string> = new Set([
 
 /** Everything that changes a key. Each is one compare-and-set in the store, with its audit row. */
 export function createKeyChanges(context: ServiceContext) {
-  const { store, secrets, hooks, events, now, withDeadline, shown, auditView } = context;
+  const { store, secrets, hooks, events, now, withDeadline, withReportDeadline, shown, auditView } = context;
   const maxActive = context.options.maxActiveKeysPerOwner ?? null;
 
   async function change(id: string, request: ChangeRequest, mutate: Mutation): Promise<Changed> {
@@ -90,7 +90,7 @@ export function createKeyChanges(context: ServiceContext) {
     const secret = secretMade?.() ?? null;
     const { record, pending } = await hooks.around({ action, key: planned, before, secret }, async () => {
       const fence = action === 'repair' || mattersForAdmission(current, next);
-      const carries = fence ? await withDeadline(carriesTo(current, next, action, nowMs)) : [];
+      const carries = fence ? await withReportDeadline(carriesTo(current, next, action, nowMs)) : [];
       const audit = auditEntry(
         `key.${pastTense[action]}`,
         `key:${id}`,

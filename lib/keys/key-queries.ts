@@ -23,12 +23,15 @@ export interface KeyQueriesOptions {
   readonly store: Store;
   readonly now: () => number;
   readonly withDeadline: WithDeadline;
+  readonly withReportDeadline: WithDeadline;
   readonly mirror: Pick<MirrorPlace, 'current'>;
   readonly onCorrupt: (scopeId: ScopeId) => void;
 }
 
 /** Everything that reads keys and their history from the store itself. */
-export function createKeyQueries({ store, now, withDeadline, mirror, onCorrupt }: KeyQueriesOptions) {
+export function createKeyQueries(options: KeyQueriesOptions) {
+  const { store, now, withDeadline, withReportDeadline, mirror, onCorrupt } = options;
+
   async function findRecord(id: string): Promise<VirtualKeyRecord | undefined> {
     return readable(await withDeadline(store.findKey(id)), id);
   }
@@ -60,20 +63,20 @@ export function createKeyQueries({ store, now, withDeadline, mirror, onCorrupt }
   }
 
   const list: VirtualKeys['list'] = async (filter, page) => {
-    const listed = await withDeadline(store.listKeys(parseKeyListFilter(filter), parsePage(page)));
+    const listed = await withReportDeadline(store.listKeys(parseKeyListFilter(filter), parsePage(page)));
     const records = listed.items.flatMap((record) => readable(record, record.id) ?? []);
     return { items: await shownAll(records), total: listed.total, nextCursor: listed.nextCursor };
   };
 
   const audit: VirtualKeys['audit'] = async (query, page) => {
-    const listed = await withDeadline(store.listAudit(parseAuditQuery(query), parsePage(page)));
+    const listed = await withReportDeadline(store.listAudit(parseAuditQuery(query), parsePage(page)));
     const rows = listed.items.filter(({ atMs }) => isMoment(atMs));
     const items = rows.map(({ atMs, ...row }) => ({ ...row, at: new Date(atMs).toISOString() }));
     return { items, total: listed.total, nextCursor: listed.nextCursor };
   };
 
   const alerts: VirtualKeys['alerts'] = async (request, page) => {
-    const listed = await withDeadline(store.listAlerts(parseAlertRequest(request), parsePage(page)));
+    const listed = await withReportDeadline(store.listAlerts(parseAlertRequest(request), parsePage(page)));
     return {
       items: listed.items.filter(isAlertRow).map(showAlert),
       total: listed.total,
@@ -94,8 +97,9 @@ export function createKeyQueries({ store, now, withDeadline, mirror, onCorrupt }
       if (record === undefined) throw new KeyNotFoundError();
       return shown(record);
     },
-    count: (async (filter) => withDeadline(store.countKeys(parseKeyListFilter(filter)))) satisfies VirtualKeys['count'],
+    count: (async (filter) =>
+      withReportDeadline(store.countKeys(parseKeyListFilter(filter)))) satisfies VirtualKeys['count'],
     usage: (async (request) =>
-      withDeadline(usageReport(store, parseUsageRequest(request), now()))) satisfies VirtualKeys['usage'],
+      withReportDeadline(usageReport(store, parseUsageRequest(request), now()))) satisfies VirtualKeys['usage'],
   };
 }

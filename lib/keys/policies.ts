@@ -20,7 +20,7 @@ export type PolicyScope = Exclude<Scope, { readonly key: string }>;
 
 /** Policies narrow every key under them, from the next request on. */
 export function createPolicies(context: ServiceContext) {
-  const { store, now, withDeadline } = context;
+  const { store, now, withDeadline, withReportDeadline } = context;
 
   async function find(id: ScopeId): Promise<PolicyRecord | undefined> {
     const record = await withDeadline(store.findPolicy(id));
@@ -44,7 +44,7 @@ export function createPolicies(context: ServiceContext) {
           updatedAtMs: nowMs,
         };
         const before = policyScope(id, current ?? null);
-        const carries = await withDeadline(carriesOf(store, before, policyScope(id, next), nowMs));
+        const carries = await withReportDeadline(carriesOf(store, before, policyScope(id, next), nowMs));
         const audit = auditEntry('policy.updated', id, actor, current ? showPolicy(current) : null, showPolicy(next));
         const putting = withDeadline(store.putPolicy(id, next, { audit, outbox: false, fence: true, carries }));
         // Also after a failure: a change that was not answered in time may have been made.

@@ -24,6 +24,8 @@ export interface ServiceContext {
   readonly events: Events;
   readonly now: () => number;
   readonly withDeadline: WithDeadline;
+  /** For lists and sums, which no call waits for: they take their time where there are millions of rows. */
+  readonly withReportDeadline: WithDeadline;
   /** A key from the store itself; one that cannot be read is reported and not found. */
   findRecord(id: string): Promise<VirtualKeyRecord | undefined>;
   /** Defaults and maximums in force. */

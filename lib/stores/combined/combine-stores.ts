@@ -136,8 +136,12 @@ export function combineStores(options: CombineStoresOptions): Store {
       }
     },
     async usage(query) {
-      if (!(await relay.hasCaughtUp())) incompleteReadingMs = performance.now();
-      return records.usage(query);
+      const isComplete = await relay.hasCaughtUp();
+      try {
+        return await records.usage(query);
+      } finally {
+        if (!isComplete) incompleteReadingMs = performance.now();
+      }
     },
     async seed(scopeId, nonce, revision, openings) {
       if (performance.now() - incompleteReadingMs < readingMs) {

@@ -19,7 +19,7 @@ export function createKeyLists({
   notify,
 }: KeyListsOptions): Pick<Records, 'listKeys' | 'countKeys'> {
   const { query, schema } = connection;
-  const table = `${schema}.keys k`;
+  const table = `${schema}.keys`;
 
   /** SQL for the time of the store: worked out once for a statement, and not for each of a million rows. */
   function now(): string {
@@ -66,7 +66,7 @@ export function createKeyLists({
       const moment = now();
       const counts = keyStatuses.map((status) => `count(*) filter (where ${statusSql[status](moment)}) as ${status}`);
       const [row] = await query<{ [status in keyof KeyCounts]: string }>(
-        `select ${counts.join(', ')}, count(*) as total from ${table} where ${conditions.sql()}`,
+        `select ${counts.join(', ')}, count(*) as total from ${table} k where ${conditions.sql()}`,
         conditions.values,
       );
       return {

@@ -4,9 +4,8 @@ import { type Conditions, isStorable } from './conditions.ts';
 import type { PostgresConnection } from './connection.ts';
 
 export interface PagedList<Row, T> {
-  /** What follows `select`. */
+  /** What follows `select`, of rows that are called `k`. */
   readonly columns: string;
-  /** What follows `from`. */
   readonly table: string;
   readonly conditions: Conditions;
   /** The columns of a position: that of its time, and of its id where times may be equal. */
@@ -20,7 +19,7 @@ export interface PagedList<Row, T> {
 /** One page, the newest first, and how many rows there are on all of them. */
 export async function listPage<Row, T>({ query }: PostgresConnection, list: PagedList<Row, T>): Promise<Listed<T>> {
   const { columns, table, conditions, order, page, positionOf, read } = list;
-  const counted = query<{ total: string }>(`select count(*) as total from ${table} where ${conditions.sql()}`, [
+  const counted = query<{ total: string }>(`select count(*) as total from ${table} k where ${conditions.sql()}`, [
     ...conditions.values,
   ]);
   const [[count], rows] = await Promise.all([counted, readRows()]);
@@ -47,8 +46,11 @@ export async function listPage<Row, T>({ query }: PostgresConnection, list: Page
     }
     const offset = 'page' in page ? (page.page - 1) * page.limit : 0;
     const newestFirst = order.map((column) => `${column} desc`).join(', ');
+    // Rows that are passed over would have their columns made, too, which takes longer than to pass over them.
     return query<Row>(
-      `select ${columns} from ${table} where ${where} order by ${newestFirst} limit ${bind(page.limit + 1)} offset ${bind(offset)}`,
+      `select ${columns} from (
+  select * from ${table} k where ${where} order by ${newestFirst} limit ${bind(page.limit + 1)} offset ${bind(offset)}
+) k order by ${newestFirst}`,
       values,
     );
   }

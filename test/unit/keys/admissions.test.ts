@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { setImmediate as turn } from 'node:timers/promises';
 import type { AdmitResult } from '../../../lib/keys/direct-admissions.ts';
 import { memoryStore } from '../../../lib/stores/memory/memory-store.ts';
 import type { AdmitRequest, AdmitVerdict, Hold, Store } from '../../../lib/stores/store.ts';
@@ -202,6 +203,39 @@ describe('createVirtualKeys: a ledger that has lost its counters', () => {
         ['team', 'monthly_budget', 9.4],
       ],
     );
+  });
+
+  it('reads once for all who find a scope unknown, and seeds it also when that took longer than they could wait', async () => {
+    const before = testService();
+    await before.keys.setPolicy('global', { maxBudget: 10, budgetDuration: 'monthly' });
+    const { key } = await createKey(before);
+    await spend(before.keys, key.id, 4);
+
+    let readings = 0;
+    let goOn = () => {};
+    const slow = new Promise<void>((resolve) => {
+      goOn = resolve;
+    });
+    const store = storeWith(withEmptyLedger(before.store), {
+      async usage(query) {
+        if (query.keyId === undefined) readings += 1;
+        await slow;
+        return before.store.usage(query);
+      },
+    });
+    const after = testService({ store, clock: before.clock, storeTimeoutMs: 100 });
+    const waited = await Promise.allSettled([1, 2, 3].map(() => after.keys.admit(call(key.id))));
+    assert.deepEqual(
+      waited.map(({ status }) => status),
+      ['rejected', 'rejected', 'rejected'],
+    );
+    await assert.rejects(after.keys.admit(call(key.id)), { code: 'store_unavailable' });
+    assert.equal(readings, 1);
+    goOn();
+    await turn();
+    const tooDear = await after.keys.admit(call(key.id, { costUsd: 6.1 }));
+    assert.deepEqual([!tooDear.admitted && tooDear.limitName, readings], ['monthly_budget', 1]);
+    assert.equal((await after.keys.admit(call(key.id, { costUsd: 6 }))).admitted, true);
   });
 
   it('charges a call whose hold was lost once, and tells of it', async () => {
