@@ -7,6 +7,14 @@ export interface PlannedSchema extends PostgresSchema {
   asked(work: () => Promise<unknown>): Promise<readonly Asked[]>;
   /** The plans of these statements, as `explain` tells them now. */
   plansOf(work: () => Promise<unknown>): Promise<readonly string[]>;
+  /** The same, and how long the work takes the first time and once its pages are in memory, each with its connections made. */
+  measure(work: () => Promise<unknown>): Promise<Measured>;
+}
+
+export interface Measured {
+  readonly plans: readonly string[];
+  /** By which indexes, and how long it took: as it may stand in a title. */
+  readonly summary: string;
 }
 
 export interface Asked {
@@ -48,13 +56,30 @@ export async function createPlannedSchema(): Promise<PlannedSchema> {
     return [...asked];
   }
 
+  async function plansOf(work: () => Promise<unknown>): Promise<readonly string[]> {
+    const plans: string[] = [];
+    for (const statement of await askedBy(work)) plans.push(await explain(statement));
+    return plans;
+  }
+
   return {
     ...tables,
     asked: askedBy,
-    async plansOf(work) {
-      const plans: string[] = [];
-      for (const statement of await askedBy(work)) plans.push(await explain(statement));
-      return plans;
+    plansOf,
+    async measure(work) {
+      const [firstMs, againMs] = [await durationMs(work), await durationMs(work)];
+      const plans = await plansOf(work);
+      const used = plans.flatMap((plan) => [
+        ...plan.matchAll(/Index (?:Only )?Scan (?:Backward )?(?:using|on) (\w+)/g),
+      ]);
+      const indexes = [...new Set(used.map(([, index]) => index))];
+      return { plans, summary: `${indexes.join(', ')}; ${firstMs} ms, ${againMs} ms again` };
     },
   };
+}
+
+async function durationMs(work: () => Promise<unknown>): Promise<number> {
+  const beganMs = performance.now();
+  await work();
+  return Math.round(performance.now() - beganMs);
 }
