@@ -252,7 +252,7 @@ export interface Records {
   findDefaults(): Promise<StoredDefaults | undefined>;
   putDefaults(defaults: StoredDefaults, change: Change): Promise<UpdateOutcome<StoredDefaults>>;
 
-  /** Adds a row that belongs to no change of a record. */
+  /** Adds a row that belongs to no change of a record, once for its id. */
   appendAudit(entry: AuditEntry): Promise<void>;
   /** Newest first. */
   listAudit(query: AuditQuery, page: Page): Promise<Listed<AuditRow>>;
@@ -464,7 +464,10 @@ export interface Ledger {
   /** Ends holds whose lease is over, at most `limit`; answers how many. */
   sweep(limit: number): Promise<number>;
   balances(scopeIds: readonly ScopeId[]): Promise<readonly ScopeBalance[]>;
-  /** Sets the spend of the budgets to zero by an audited adjustment; what is held stays held. */
+  /**
+   * Sets the spend of the budgets to zero by an audited adjustment; what is held stays held. None is made without its audit
+   * row: where the two cannot be one act the row comes first, and stays where the adjustment then fails.
+   */
   adjust(adjustment: Adjustment): Promise<{ readonly state: 'adjusted' | 'already'; readonly adjustedNanoUsd: number }>;
   /** Makes a scope known, with the nonce that an `unseeded` verdict gave before the record was read. */
   seed(

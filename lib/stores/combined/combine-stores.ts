@@ -52,7 +52,6 @@ export function combineStores(options: CombineStoresOptions): Store {
     maxRelayLagMs,
     logger: listeners.logger,
     onNotice: listeners.onNotice,
-    appendAudit: (entry) => records.appendAudit(entry),
   });
   let incompleteReadingMs = -Infinity;
 
@@ -124,9 +123,8 @@ export function combineStores(options: CombineStoresOptions): Store {
     record: (event, plan) => ledger.record(event, plan),
     usageEvents: (after, limit) => ledger.usageEvents(after, limit),
     async adjust(adjustment) {
-      const adjusted = await ledger.adjust(adjustment);
-      if (adjusted.state === 'adjusted') await background.audit(adjustment.audit);
-      return adjusted;
+      await records.appendAudit(adjustment.audit);
+      return ledger.adjust(adjustment);
     },
     async balances(scopeIds) {
       try {

@@ -228,7 +228,7 @@ export function createRecords(options: MemoryRecordsOptions): MemoryRecords {
     },
 
     async appendAudit(entry) {
-      writeAudit(entry);
+      if (!audit.some(({ row }) => row.id === entry.id)) writeAudit(entry);
     },
 
     async listAudit({ targets, action }, page) {

@@ -24,8 +24,15 @@ export function createAuditLog(connection: PostgresConnection, clock: InjectedCl
   return {
     write,
     async appendAudit(entry) {
-      const nowMs = await readNow(connection.query, clock);
-      await write(connection.query, entry, nowMs);
+      await connection.transaction(async (query) => {
+        // Those who add the same row at once do so one after the other, and see it.
+        await query('select pg_advisory_xact_lock(hashtextextended($1, 0))', [entry.id]);
+        const [known] = await query(`select 1 from ${table} where target = $1 and id = $2 limit 1`, [
+          entry.target,
+          entry.id,
+        ]);
+        if (known === undefined) await write(query, entry, await readNow(query, clock));
+      });
     },
     async listAudit({ targets, action }, page) {
       const conditions = createConditions();

@@ -85,9 +85,8 @@ export function redisStore(options: RedisStoreOptions): CombinableLedger {
     ...ledger,
     fence,
     async adjust(adjustment) {
-      const adjusted = await adjust(adjustment);
-      if (adjusted.state === 'adjusted') await records.appendAudit(adjustment.audit);
-      return adjusted;
+      await records.appendAudit(adjustment.audit);
+      return adjust(adjustment);
     },
     async ping() {
       await asked(() => client.ping());

@@ -2,7 +2,13 @@ import assert from 'node:assert/strict';
 import type { CombinableLedger } from '../../../lib/stores/combinable.ts';
 import { createRecordConnection } from '../../../lib/stores/redis/records/record-connection.ts';
 import { createRedisRecords } from '../../../lib/stores/redis/records/records.ts';
-import { nextVersion, sampleChange, sampleKey, samplePolicy } from '../../../lib/testing/store-suite/sample-records.ts';
+import {
+  nextVersion,
+  sampleAudit,
+  sampleChange,
+  sampleKey,
+  samplePolicy,
+} from '../../../lib/testing/store-suite/sample-records.ts';
 import { type RedisSession, redisSession } from '../../support/redis-session.ts';
 import { newPrefix } from '../../support/services/random-name.ts';
 import { redisServer } from '../../support/services/redis-server.ts';
@@ -111,6 +117,36 @@ describe('redisStore: records', () => {
     assert.equal(await store.findKey(key.id), undefined);
     assert.equal((await store.listKeys({}, { limit: 5 })).total, 0);
     assert.deepEqual(await client.keys(`${prefix}*`), [`${prefix}{records}:audit-rows`]);
+  });
+
+  it('sets no spend to zero of which the audit log cannot tell', async () => {
+    const { store, client, prefix } = session;
+    const key = sampleKey(1);
+    await store.insertKey(key, sampleChange(), anyNumber);
+    const scopeId = `key:${key.id}` as const;
+    const scope = (await client.keys(`${prefix}*s:${scopeId}`))[0] ?? assert.fail('the scope is known');
+    const audit = sampleAudit({ target: scopeId });
+    const subject = { keyId: key.id, ownerId: null, teamId: null, model: null, endpoint: null };
+    const budgets = [{ budgetId: 'main', periodStartMs: 0 }];
+    const adjust = () => store.adjust({ id: 'reset', scopeId, budgets, subject, audit });
+    const rows = async () => (await store.listAudit({ targets: [scopeId] }, { limit: 10 })).items.map(({ id }) => id);
+    const before = await client.hgetall(scope);
+    const auditKey = `${prefix}{records}:audit`;
+
+    await client.rename(auditKey, `${auditKey}:kept`);
+    await client.set(auditKey, 'a text');
+    await assert.rejects(adjust(), { code: 'store_unavailable' });
+    assert.deepEqual(await client.hgetall(scope), before);
+    await client.rename(`${auditKey}:kept`, auditKey);
+
+    // As after a crash between the two: the row is there, and whoever tries again adds none.
+    await client.rename(scope, `${scope}:kept`);
+    await client.set(scope, 'a text');
+    await assert.rejects(adjust(), { code: 'store_unavailable' });
+    assert.deepEqual((await rows()).slice(0, 1), [audit.id]);
+    await client.rename(`${scope}:kept`, scope);
+    assert.equal((await adjust()).state, 'adjusted');
+    assert.equal((await rows()).filter((id) => id === audit.id).length, 1);
   });
 
   it('goes on when the server has forgotten the scripts', async () => {

@@ -102,7 +102,7 @@ export function createChanges({ connection, raiseFence, maxAuditRows }: ChangesO
     },
 
     async appendAudit(script, entry) {
-      await run(script, [names.defaults, ...commonKeys], [JSON.stringify(auditArguments(entry))]);
+      await run(script, [names.auditMark(entry.id), ...commonKeys], [JSON.stringify(auditArguments(entry))]);
     },
 
     async raisePending() {

@@ -36,6 +36,8 @@ export function recordNames(prefix: string) {
     sequence: `${base}sequence`,
     audit: `${base}audit`,
     auditRows: `${base}audit-rows`,
+    /** Remembers that a row was added that belongs to no change. */
+    auditMark: (id: string) => `${base}audited:${quoted(id)}`,
     /** Key ids by the moment from which their row may be claimed; the rows; and the claimed ones by the end of the lease. */
     outbox: `${base}outbox`,
     outboxRows: `${base}outbox-rows`,

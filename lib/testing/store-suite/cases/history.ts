@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { concurrently } from '../concurrent.ts';
 import { anyNumber, nextVersion, sampleAudit, sampleChange, sampleKey } from '../sample-records.ts';
 import { type StoreCase, storeCase } from '../store-case.ts';
 import { secondMs } from '../test-clock.ts';
@@ -29,6 +30,17 @@ export const historyCases: readonly StoreCase[] = [
     await store.insertKey({ ...key, ownerId: 'ann' }, change, { maxActive: 0 });
     assert.deepEqual(await store.listAudit({}, { limit: 10 }), { items: [], total: 0, nextCursor: null });
     assert.deepEqual(await store.readOutbox(10), []);
+  }),
+
+  storeCase('records', 'an audit row that is added again, also at once, stays one', async ({ store, clock }) => {
+    const entry = sampleAudit({ target: 'key:a' });
+    await concurrently(5, () => store.appendAudit(entry));
+    const atMs = clock.now();
+    clock.advance(secondMs);
+    await store.appendAudit(entry);
+    await store.appendAudit(sampleAudit({ target: 'key:b' }));
+    assert.deepEqual((await store.listAudit({ targets: ['key:a'] }, { limit: 10 })).items, [{ ...entry, atMs }]);
+    assert.equal((await store.listAudit({}, { limit: 10 })).total, 2);
   }),
 
   storeCase('records', 'the audit log is paged newest first, and filtered by target and action', async ({ store }) => {

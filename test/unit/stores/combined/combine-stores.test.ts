@@ -200,19 +200,33 @@ describe('combineStores', () => {
     assert.equal((await caller.settle(open, { costUsd: 1 })).state, 'settled');
   });
 
-  it('keeps the audit entry of an adjustment, also where the records do not answer at once', async () => {
+  it('adjusts nothing without its audit row, of which there is one however often it is tried', async () => {
     const session = combined();
-    const { store, records } = session;
-    await insertKey(session);
+    const { store, records, ledger } = session;
+    const key = await insertKey(session);
+    const caller = createCaller(session, { ...keyWith(key), revision: key.revision });
+    await caller.settle(await caller.hold({ costUsd: 1 }), { costUsd: 1 });
     const audit = { ...sampleChange().audit, action: 'key.spend_reset', target: keyScope };
     const subject = { keyId, ownerId: null, teamId: null, model: null, endpoint: null };
+    const budgets = [{ budgetId: 'main', periodStartMs: 0 }];
+    const adjust = () => store.adjust({ id: 'reset', scopeId: keyScope, budgets, subject, audit });
+    const spent = async () => (await store.balances([keyScope]))[0]?.budgets[0]?.spentNanoUsd;
     records.break('fail', 'appendAudit');
-    await store.adjust({ id: 'reset', scopeId: keyScope, budgets: [], subject, audit });
+    await assert.rejects(adjust());
+    assert.equal(await spent(), 1_000_000_000);
     records.mend();
-    await eventually(async () => {
-      const { items } = await store.listAudit({ action: 'key.spend_reset' }, { limit: 10 });
-      return items.length === 1 && items[0]?.id === audit.id;
-    });
+    for (const fault of ['fail', 'lose_reply'] as const) {
+      ledger.break(fault, 'adjust');
+      await assert.rejects(adjust());
+    }
+    ledger.mend();
+    assert.equal((await adjust()).state, 'already');
+    assert.equal(await spent(), 0);
+    const { items } = await store.listAudit({ action: 'key.spend_reset' }, { limit: 10 });
+    assert.deepEqual(
+      items.map(({ id }) => id),
+      [audit.id],
+    );
   });
 
   it('seeds no scope with a reading of usage that lacked what the ledger has', async () => {
