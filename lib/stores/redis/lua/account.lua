@@ -7,10 +7,12 @@
 --   are set to zero; line, which the home of the key alone has; before and after: an adjustment's event around the number that is known here alone
 -- Result: state (done, already), what the first budget had spent, charged budgets: position of the scope, field, spent
 
-if not redis.call('SET', KEYS[1], 1, 'NX', 'PX', 86400000) then return { 'already', 0, {} } end
+if redis.call('EXISTS', KEYS[1]) == 1 then return { 'already', 0, {} } end
 local act = cjson.decode(ARGV[4])
 local scopes = {}
 for position = 1, act.scopes do scopes[position] = load_scope(position, KEYS[position + 5]) end
+-- Not before: what cannot be read fails, and is not done.
+redis.call('SET', KEYS[1], 1, 'PX', 86400000)
 
 local charged, first = {}, 0
 for index, asked in ipairs(act.budgets) do
