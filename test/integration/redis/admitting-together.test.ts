@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { Redis } from 'ioredis';
-import { noLimits } from '../../../lib/limits/limit.ts';
+import { type AdmissionPlan, noLimits } from '../../../lib/limits/limit.ts';
 import { createPlan } from '../../../lib/limits/plan.ts';
 import { redisStore } from '../../../lib/stores/redis/redis-store.ts';
 import type { AdmitRequest, AdmitVerdict, Store } from '../../../lib/stores/store.ts';
@@ -11,6 +11,7 @@ describe('redisStore: calls of one tick', () => {
   let server: RedisServer;
   let client: Redis;
   let store: Store;
+  let prefix: string;
 
   before(async function () {
     this.timeout(60_000);
@@ -24,7 +25,8 @@ describe('redisStore: calls of one tick', () => {
   });
 
   beforeEach(() => {
-    store = redisStore({ client, prefix: newPrefix() });
+    prefix = newPrefix();
+    store = redisStore({ client, prefix });
   });
 
   /** Under one plan of a key that the ledger knows and has counted for. */
@@ -99,6 +101,73 @@ describe('redisStore: calls of one tick', () => {
     assert.equal((await store.balances(['key:one']))[0]?.openHolds, 3);
     await Promise.all(['a', 'c'].map((id) => store.admit(request(id))));
     assert.equal((await store.balances(['key:one']))[0]?.openHolds, 4);
+  });
+
+  describe('under several plans', () => {
+    const limits = { ...noLimits, rpmLimit: 100, tpmLimit: 10_000 };
+    const keyScope = { scopeId: 'key:one', revision: 1, anchorMs: 0, rateLimitEnabled: true, limits } as const;
+    const teamScope = { ...keyScope, scopeId: 'team:all', limits: { ...noLimits, rpmLimit: 7 } } as const;
+    const ofKey = createPlan([keyScope], 'gpt-4o', Date.now());
+    const ofTeam = createPlan([keyScope, teamScope], 'gpt-4o', Date.now());
+    const requestUnder = (plan: AdmissionPlan, request: AdmitRequest): AdmitRequest => ({ ...request, plan });
+
+    async function callers() {
+      const request = await caller(100);
+      const unseeded = await store.admit(requestUnder(ofTeam, request('unseeded of team')));
+      if (unseeded.outcome !== 'unseeded') assert.fail(unseeded.outcome);
+      for (const { scopeId, nonce } of unseeded.scopes) await store.seed(scopeId, nonce, 1, []);
+      assert.equal((await store.admit(requestUnder(ofTeam, request('first of team')))).outcome, 'admitted');
+      const plans = [ofKey, ofTeam];
+      return () =>
+        Promise.allSettled(ids(10).map((id, at) => store.admit(requestUnder(plans[at % 2] ?? ofKey, request(id)))));
+    }
+
+    async function teamKey(): Promise<string> {
+      const [key] = await client.keys(`${prefix}*s:team:all`);
+      return key ?? assert.fail('The team has no counters');
+    }
+
+    const remainingOf = (settled: PromiseSettledResult<AdmitVerdict>) => {
+      if (settled.status !== 'fulfilled' || settled.value.outcome !== 'admitted') assert.fail(JSON.stringify(settled));
+      return settled.value.remaining.filter(Number.isFinite);
+    };
+
+    it('are admitted by one script, too', async () => {
+      const admitAll = await callers();
+      let verdicts: readonly PromiseSettledResult<AdmitVerdict>[] = [];
+      const scripts = await scriptsRunBy(async () => {
+        verdicts = await admitAll();
+      });
+      assert.equal(scripts, 1);
+      assert.deepEqual(verdicts.map(remainingOf), [
+        ...[0, 1, 2, 3, 4].flatMap((at) => [
+          [97 - at, 9970 - 10 * at],
+          [92 - at, 9920 - 10 * at, 5 - at],
+        ]),
+      ]);
+    });
+
+    it('are refused only under the plan of which not all fit', async () => {
+      const admitAll = await callers();
+      await client.hset(await teamKey(), 'v', 2);
+      const settled = await admitAll();
+      const outcomes = settled.map((one) => one.status === 'fulfilled' && one.value.outcome);
+      assert.deepEqual(
+        outcomes,
+        ids(10).map((_, at) => (at % 2 === 0 ? 'admitted' : 'stale')),
+      );
+    });
+
+    it('fail only under the plan whose counters are nonsense', async () => {
+      const admitAll = await callers();
+      await client.hset(await teamKey(), 'q:60000:rpm', 'nonsense');
+      const settled = await admitAll();
+      assert.deepEqual(
+        settled.map(({ status }) => status),
+        ids(10).map((_, at) => (at % 2 === 0 ? 'fulfilled' : 'rejected')),
+      );
+      assert.equal((await store.balances(['key:one']))[0]?.openHolds, 7);
+    });
   });
 
   it('end one by one, like all others', async () => {
