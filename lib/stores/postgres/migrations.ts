@@ -332,4 +332,8 @@ create index twins_by_state on twins (state);
 comment on table twins is 'What a mirror knows of the twins of a key elsewhere. It outlives the key.';
 comment on column twins.details is 'JSON of the mirror. It may hold hashes of secrets.';
 `,
+  '0004-outbox-leases': `-- How many rows of the outbox are claimed is told without a look at all others.
+
+create index outbox_by_lease on outbox (lease_ends_at_ms) where lease_ends_at_ms is not null;
+`,
 };

@@ -10,15 +10,22 @@ const everyMs = 10 * minuteMs;
 const forgottenAtOnce = 1000;
 const maxSteps = 100;
 
-const tables = ['usageEvents', 'alerts', 'audit'] as const;
+const tables = ['usageEvents', 'usageSums', 'alerts', 'audit', 'outbox'] as const;
 
 /** For how many days rows are kept; without a number, for ever. */
 export interface RetentionDays {
   /** Lines of the usage record. The sums by the hour stay, and with them what `usage` answers. */
   readonly usageEvents?: number | undefined;
+  /**
+   * Sums of usage by the hour. `usage` knows nothing of older ones; and a budget whose counters were lost, or that is new,
+   * opens with what is left of its period: keep them for longer than any period is, and for ever with `total` budgets.
+   */
+  readonly usageSums?: number | undefined;
   /** An alert that was forgotten may be told again. */
   readonly alerts?: number | undefined;
   readonly audit?: number | undefined;
+  /** Rows of the outbox that came due and that nobody has claimed since, as after a mirror was given up. */
+  readonly outbox?: number | undefined;
 }
 
 export interface RetentionOptions {
@@ -67,6 +74,13 @@ forgotten as (delete from ${schema}.usage_events where sequence in (select seque
   where sequence < coalesce((select min(sequence) from oldest where at_ms >= $1), sequence + 1)) returning sequence),
 marked as (insert into ${schema}.usage_trim (sequence) select max(sequence) from forgotten having count(*) > 0
   on conflict (is_only) do update set sequence = greatest(usage_trim.sequence, excluded.sequence))
+select count(*) as forgotten from forgotten`,
+    usageSums: `with forgotten as (delete from ${schema}.usage_hours where id in (select id from ${schema}.usage_hours
+  where hour_ms < $1 order by hour_ms limit ${forgottenAtOnce} for update skip locked) returning id)
+select count(*) as forgotten from forgotten`,
+    outbox: `with forgotten as (delete from ${schema}.outbox where key_id in (select key_id from ${schema}.outbox
+  where claimable_from_ms < $1 order by claimable_from_ms, sequence limit ${forgottenAtOnce} for update skip locked)
+  returning key_id)
 select count(*) as forgotten from forgotten`,
     alerts: `with forgotten as (delete from ${schema}.alerts where id in (select id from ${schema}.alerts
   where at_ms < $1 order by at_ms limit ${forgottenAtOnce} for update skip locked) returning id)

@@ -36,6 +36,7 @@ const ask: { readonly [name: string]: (store: Store) => Promise<unknown> } = {
   'alerts of a team': (store) => store.listAlerts({ teamIds: ['team-7'] }, { limit: 20 }),
   'the outbox': (store) => store.readOutbox(20),
   'rows of the outbox to claim': (store) => store.claimOutbox(20, 60_000),
+  'the backlog of the outbox': (store) => store.outboxBacklog(),
   'rows of some keys to claim': (store) => store.claimOutbox(20, 60_000, ['key-7', 'key-77']),
   'twins of keys': (store) => store.findTwins(['key-7', 'key-77']),
   'twins by state, counted': (store) => store.countTwins(),

@@ -19,7 +19,22 @@ select 'a' || n, 'key:k', 'key.updated', '{}', ${nowMs} - (${rowCount} + 1 - n) 
 from generate_series(1, ${rowCount}) n;
 insert into alerts (id, type, scope_id, key_id, at_ms)
 select 'a' || n, 'hold.lost', 'key:k', 'k', ${nowMs} - (${rowCount} + 1 - n) * 60000::bigint
+from generate_series(1, ${rowCount}) n;
+insert into outbox (key_id, id, sequence, revision, at_ms, due_at_ms)
+select 'k' || n, 'o' || n, n, 1, 1, ${nowMs} - (${rowCount} + 1 - n) * 60000::bigint from generate_series(1, ${rowCount}) n;
+insert into usage_hours (id, hour_ms, key_id, requests, input_tokens, output_tokens, cache_read_tokens,
+  cache_write_tokens, cost_nano_usd, adjusted_nano_usd)
+select 'h' || n, ${nowMs} - (${rowCount} + 1 - n) * 60000::bigint, 'k', 1, n, 0, 0, 0, 1, 0
 from generate_series(1, ${rowCount}) n`;
+
+const all = {
+  usage_events: rowCount,
+  usage_hours: rowCount,
+  audit: rowCount,
+  alerts: rowCount,
+  outbox: rowCount,
+};
+const timeOf = { usage_events: 'at_ms', usage_hours: 'hour_ms', audit: 'at_ms', alerts: 'at_ms', outbox: 'due_at_ms' };
 
 describe('retentionDays of postgresStore', () => {
   let tables: PostgresSchema;
@@ -40,8 +55,8 @@ describe('retentionDays of postgresStore', () => {
 
   async function oldest(): Promise<object> {
     const [row] = await tables.run<object>(
-      `select ${['usage_events', 'audit', 'alerts']
-        .map((table) => `(select (${nowMs} - min(at_ms)) / 60000 from ${table})::int as ${table}`)
+      `select ${Object.entries(timeOf)
+        .map(([table, time]) => `(select (${nowMs} - min(${time})) / 60000 from ${table})::int as ${table}`)
         .join(', ')}`,
     );
     return row ?? {};
@@ -49,14 +64,33 @@ describe('retentionDays of postgresStore', () => {
 
   it('forgets what is older, in as many steps as that takes, and nothing else', async () => {
     await forget({ usageEvents: 1 });
-    assert.deepEqual(await oldest(), { usage_events: 1440, audit: rowCount, alerts: rowCount });
+    assert.deepEqual(await oldest(), { ...all, usage_events: 1440 });
     await forget({ audit: 1, alerts: 1 });
-    assert.deepEqual(await oldest(), { usage_events: 1440, audit: 1440, alerts: 1440 });
+    assert.deepEqual(await oldest(), { ...all, usage_events: 1440, audit: 1440, alerts: 1440 });
+    await forget({ usageSums: 1, outbox: 1 });
+    assert.deepEqual(await oldest(), {
+      usage_events: 1440,
+      usage_hours: 1440,
+      audit: 1440,
+      alerts: 1440,
+      outbox: 1440,
+    });
+  });
+
+  it('keeps rows of the outbox that somebody has, or that come due later', async () => {
+    await tables.run(`update outbox set lease_id = 'l', lease_ends_at_ms = ${nowMs} + 1 where sequence = 1`);
+    await tables.run(`update outbox set due_at_ms = ${nowMs} + 1 where sequence = 2`);
+    await forget({ outbox: 1 });
+    const kept = await tables.run<{ sequence: string }>('select sequence from outbox order by sequence limit 3');
+    assert.deepEqual(
+      kept.map(({ sequence }) => Number(sequence)),
+      [1, 2, rowCount - 1439],
+    );
   });
 
   it('keeps everything for ever without it', async () => {
     await forget({});
-    assert.deepEqual(await oldest(), { usage_events: rowCount, audit: rowCount, alerts: rowCount });
+    assert.deepEqual(await oldest(), all);
   });
 
   it('lets those who read usage on pass over what is gone, and hides nothing that is kept', async () => {
