@@ -1,12 +1,14 @@
-import { type AdmissionPlan, noLimits, type ScopeId } from '../lib/limits/limit.ts';
-import { createPlan } from '../lib/limits/plan.ts';
+import type { AdmissionPlan } from '../lib/limits/limit.ts';
 import { randomId } from '../lib/random-id.ts';
-import type { AdmitRequest, Store } from '../lib/stores/store.ts';
-import { amounts, endpoint, model, sixLimits, usage } from './sample-keys.ts';
+import type { AdmitRequest, Hold, Store } from '../lib/stores/store.ts';
+import type { UsageSubject } from '../lib/usage/usage.ts';
+import { amounts, model, scattered, usage } from './sample-keys.ts';
+import { type LimitCount, planOf, subjectOf } from './sample-plans.ts';
 
 /** Does the operation of this number, and answers whether it was admitted. */
 export type Act = (index: number) => Promise<boolean>;
 
+/** Callers who each ask again when they have their answer. Answers how many operations were admitted. */
 export async function inParallel(callers: number, operations: number, act: Act): Promise<number> {
   let next = 0;
   let admitted = 0;
@@ -25,50 +27,56 @@ export async function inParallel(callers: number, operations: number, act: Act):
 export interface Admissions {
   readonly keyIds: readonly string[];
   readonly admit: Act;
+  /** Admits and settles. */
   readonly pair: Act;
+  holdFor(index: number): Promise<Hold | undefined>;
+  settle(hold: Hold | undefined): Promise<boolean>;
 }
 
-/** Admissions of so many keys with six limits each, on a store that knows none of them yet. */
-export async function admissions(store: Store, keyCount: number): Promise<Admissions> {
+/** Admissions of so many keys with so many limits each, on a store that knows none of them yet. */
+export async function admissions(store: Store, keyCount: number, limitCount: LimitCount = 6): Promise<Admissions> {
   const keyIds = Array.from({ length: keyCount }, () => randomId());
-  for (const keyId of keyIds) {
-    const verdict = await store.admit(requestOf(keyId, planOf(keyId)));
+  await inParallel(64, keyCount, async (index) => {
+    const subject = subjectOf(keyIds[index] ?? '', index);
+    const verdict = await store.admit(requestOf(subject, planOf(subject, limitCount)));
     if (verdict.outcome !== 'unseeded') throw new Error(`An empty ledger knows a key: ${verdict.outcome}`);
     for (const { scopeId, nonce } of verdict.scopes) await store.seed(scopeId, nonce, 1, []);
-  }
-  return knownAdmissions(store, keyIds);
+    return true;
+  });
+  return knownAdmissions(store, keyIds, limitCount);
 }
 
-/** The same, of keys that the store knows. */
-export function knownAdmissions(store: Store, keyIds: readonly string[]): Admissions {
-  const keys = keyIds.map((keyId) => ({ keyId, plan: planOf(keyId) }));
-  const ask = async (index: number) => {
-    const key = keys[index % keys.length];
-    if (key === undefined) throw new Error('There are no keys');
-    return store.admit(requestOf(key.keyId, key.plan));
-  };
+/** The same, of keys that the store knows. A key that is named twice has two plans, and its calls are no group. */
+export function knownAdmissions(store: Store, keyIds: readonly string[], limitCount: LimitCount = 6): Admissions {
+  const callers = keyIds.map((keyId, index) => {
+    const subject = subjectOf(keyId, index);
+    return { subject, plan: planOf(subject, limitCount) };
+  });
+  const order = scattered(keyIds.length);
+
+  async function holdFor(index: number): Promise<Hold | undefined> {
+    const caller = callers[order(index)];
+    if (caller === undefined) throw new Error('There are no keys');
+    const verdict = await store.admit(requestOf(caller.subject, caller.plan));
+    return verdict.outcome === 'admitted' ? verdict.hold : undefined;
+  }
+
+  async function settle(hold: Hold | undefined): Promise<boolean> {
+    if (hold === undefined) return false;
+    const settled = { hold, usage, costNanoUsd: 450_000, source: 'reported', model } as const;
+    return (await store.settle(settled)).state === 'settled';
+  }
+
   return {
     keyIds,
-    admit: async (index) => (await ask(index)).outcome === 'admitted',
-    async pair(index) {
-      const verdict = await ask(index);
-      if (verdict.outcome !== 'admitted') return false;
-      const settled = { hold: verdict.hold, usage, costNanoUsd: 450_000, source: 'reported', model } as const;
-      return (await store.settle(settled)).state === 'settled';
-    },
+    holdFor,
+    settle,
+    admit: async (index) => (await holdFor(index)) !== undefined,
+    pair: async (index) => settle(await holdFor(index)),
   };
 }
 
-function planOf(keyId: string): AdmissionPlan {
-  const { maxBudget, ...limits } = sixLimits;
-  const scopeId: ScopeId = `key:${keyId}`;
-  const scope = { scopeId, revision: 1, anchorMs: 0, rateLimitEnabled: true };
-  const scopes = [{ ...scope, limits: { ...noLimits, ...limits, maxBudgetNanoUsd: maxBudget * 1e9 } }];
-  return createPlan(scopes, model, Date.now());
-}
-
-function requestOf(keyId: string, plan: AdmissionPlan): AdmitRequest {
-  const subject = { keyId, ownerId: null, teamId: null, model, endpoint };
+function requestOf(subject: UsageSubject, plan: AdmissionPlan): AdmitRequest {
   const ids = { holdId: randomId(), mintedAtMs: Date.now(), leaseMs: 600_000 };
   return { ...ids, plan, amounts, subject, notAfterMs: null, onAbandoned: 'charge', trace: null };
 }

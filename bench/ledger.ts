@@ -1,15 +1,14 @@
 import { randomUUID } from 'node:crypto';
 import { RateLimiterMemory, RateLimiterUnion } from 'rate-limiter-flexible';
-import type { AdmissionPlan, ScopeId } from '../lib/limits/limit.ts';
-import { noLimits } from '../lib/limits/limit.ts';
-import { createPlan, type LimitedScope } from '../lib/limits/plan.ts';
+import type { AdmissionPlan } from '../lib/limits/limit.ts';
 import { randomId } from '../lib/random-id.ts';
 import { memoryStore } from '../lib/stores/memory/memory-store.ts';
 import type { Store } from '../lib/stores/store.ts';
 import type { UsageSubject } from '../lib/usage/usage.ts';
 import { type Contender, race } from './race.ts';
 import type { Bench, Ratio, Report } from './report.ts';
-import { amounts, endpoint, model, policiesOfEight, scattered, sixLimits, usage } from './sample-keys.ts';
+import { amounts, endpoint, model, scattered, sixLimits, usage } from './sample-keys.ts';
+import { type LimitCount, planOf, subjectOf } from './sample-plans.ts';
 
 const manyKeys = 100_000;
 const plenty = sixLimits.rpmLimit;
@@ -58,15 +57,13 @@ async function run(keyCount: number, effort: { operations: number; rounds: numbe
   };
 }
 
-async function ledger(keyCount: number, limitCount: 6 | 14): Promise<Contender['run']> {
+async function ledger(keyCount: number, limitCount: LimitCount): Promise<Contender['run']> {
   const store = memoryStore();
   const callers: { readonly plan: AdmissionPlan; readonly subject: UsageSubject }[] = [];
   for (let index = 0; index < keyCount; index += 1) {
-    const keyId = randomUUID();
-    const ownerId = `user-${index % 1000}`;
-    const teamId = `team-${index % 100}`;
-    const plan = createPlan(scopesOf(keyId, ownerId, teamId, limitCount), model, Date.now());
-    callers.push({ plan, subject: { keyId, ownerId, teamId, model, endpoint } });
+    const subject = subjectOf(randomUUID(), index);
+    const plan = planOf(subject, limitCount);
+    callers.push({ plan, subject });
     await seed(store, plan);
   }
   const order = scattered(keyCount);
@@ -94,21 +91,6 @@ async function ledger(keyCount: number, limitCount: 6 | 14): Promise<Contender['
     }
     return admitted;
   };
-}
-
-function scopesOf(keyId: string, ownerId: string, teamId: string, limitCount: 6 | 14): LimitedScope[] {
-  const scope = (scopeId: ScopeId, limits: object): LimitedScope => ({
-    scopeId,
-    revision: 1,
-    limits: { ...noLimits, maxBudgetNanoUsd: Number.MAX_SAFE_INTEGER, ...limits },
-    anchorMs: 0,
-    rateLimitEnabled: true,
-  });
-  const key = scope(`key:${keyId}`, sixLimits);
-  if (limitCount === 6) return [key];
-  const { user, team, global } = policiesOfEight;
-  const everybody = scope('global', { ...global, maxBudgetNanoUsd: null });
-  return [key, scope(`user:${ownerId}`, user), scope(`team:${teamId}`, team), everybody];
 }
 
 async function seed(store: Store, plan: AdmissionPlan): Promise<void> {

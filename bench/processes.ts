@@ -1,10 +1,11 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
+import type { AskedAdmissions, DoneAdmissions } from './admitting-process.ts';
 import type { Load, LoadResult } from './load-process.ts';
-import type { AskedAdmissions } from './postgres-process.ts';
 import type { ServerState } from './server-process.ts';
 import type { ServerName } from './servers.ts';
+import type { Side } from './sides.ts';
 
 /** A server in a process of its own. */
 export interface RunningServer {
@@ -49,21 +50,41 @@ export function startLoadGenerator(): LoadGenerator {
   };
 }
 
-/** One of several processes that admit calls of one key. */
+/** One of several processes that admit calls of the same keys. */
 export interface AdmittingProcess {
-  /** Answers how many were admitted. */
-  admit(asked: AskedAdmissions): Promise<number>;
+  admit(asked: AskedAdmissions): Promise<DoneAdmissions>;
   stop(): void;
 }
 
-export async function startAdmitting(url: string, keyId: string): Promise<AdmittingProcess> {
-  const child = start('postgres-process.js', [url, keyId]);
+export async function startAdmitting(side: Side, url: string, keyIds: readonly string[]): Promise<AdmittingProcess> {
+  const child = start('admitting-process.js', [side, url, keyIds.join()]);
   await once(child, 'message');
   return {
     async admit(asked) {
       child.send(asked);
-      const [admitted] = (await once(child, 'message')) as [number];
-      return admitted;
+      const [done] = (await once(child, 'message')) as [DoneAdmissions];
+      return done;
+    },
+    stop: () => child.kill(),
+  };
+}
+
+/** A way to a port that may be told to take longer. */
+export interface Proxy {
+  readonly port: number;
+  /** For whatever is sent from now on, each way. */
+  delay(delayMs: number): Promise<void>;
+  stop(): void;
+}
+
+export async function startProxy(targetPort: number): Promise<Proxy> {
+  const child = start('tcp-proxy-process.js', [String(targetPort)]);
+  const [port] = (await once(child, 'message')) as [number];
+  return {
+    port,
+    async delay(delayMs) {
+      child.send(delayMs);
+      await once(child, 'message');
     },
     stop: () => child.kill(),
   };
@@ -83,7 +104,7 @@ function start(file: string, args: readonly string[]): ChildProcess {
   children.add(child);
   child.once('exit', (code) => {
     if (code === null) return;
-    child.emit('error', new Error(`${file} ${args.join(' ')} ended with ${code}`));
+    child.emit('error', new Error(`${file} ${args[0]} ended with ${code}`));
   });
   return child;
 }

@@ -1,16 +1,22 @@
+import type { Act } from './admissions.ts';
+
 /** One of those that do the same work side by side. */
 export interface Contender {
   readonly name: string;
   /** Does so many operations, and answers how many were admitted: a bench that counts refusals as work lies. */
   readonly run: (operations: number) => number | Promise<number>;
+  /** How many times slower it is than the others: it is given so many times fewer operations. */
+  readonly handicap?: number;
 }
 
 export interface Race {
   readonly operations: number;
   readonly rounds: number;
+  /** What is read before and after: time, or in its place such as the CPU time of a server. */
+  readonly clockNs?: () => number | Promise<number>;
 }
 
-/** What a contender took for one operation, in nanoseconds: the median of all rounds. */
+/** What a contender took for one operation, in nanoseconds: the median of what was measured. */
 export type Times = ReadonlyMap<string, number>;
 
 /**
@@ -18,19 +24,41 @@ export type Times = ReadonlyMap<string, number>;
  *
  * @throws Error where an operation was refused or failed
  */
-export async function race(contenders: readonly Contender[], { operations, rounds }: Race): Promise<Times> {
+export async function race(
+  contenders: readonly Contender[],
+  { operations, rounds, clockNs = nowNs }: Race,
+): Promise<Times> {
   const times = new Map(contenders.map(({ name }) => [name, [] as number[]]));
   for (let round = -1; round < rounds; round += 1) {
     for (const contender of contenders) {
-      const begunAtNs = process.hrtime.bigint();
-      const admitted = await contender.run(operations);
-      const elapsedNs = Number(process.hrtime.bigint() - begunAtNs);
-      if (admitted !== operations) throw new Error(`${contender.name}: ${admitted} of ${operations} were admitted`);
+      const share = Math.ceil(operations / (contender.handicap ?? 1));
+      const begunAtNs = await clockNs();
+      const admitted = await contender.run(share);
+      const elapsedNs = (await clockNs()) - begunAtNs;
+      if (admitted !== share) throw new Error(`${contender.name}: ${admitted} of ${share} were admitted`);
       // The first round warms up.
-      if (round >= 0) times.get(contender.name)?.push(elapsedNs / operations);
+      if (round >= 0) times.get(contender.name)?.push(elapsedNs / share);
     }
   }
   return new Map([...times].map(([name, each]) => [name, median(each)]));
+}
+
+/** Times of one caller: those who do the same work take turns, operation by operation. The median is the p50. */
+export async function raceSingly(acts: Readonly<Record<string, Act>>, operations: number): Promise<Times> {
+  const warmUp = Math.ceil(operations / 5);
+  const times = new Map(Object.keys(acts).map((name) => [name, [] as number[]]));
+  for (let operation = 0; operation < warmUp + operations; operation += 1) {
+    for (const [name, act] of Object.entries(acts)) {
+      const begunAtNs = nowNs();
+      if (!(await act(operation))) throw new Error(`${name}: one of ${operations} was not admitted`);
+      if (operation >= warmUp) times.get(name)?.push(nowNs() - begunAtNs);
+    }
+  }
+  return new Map([...times].map(([name, each]) => [name, median(each)]));
+}
+
+function nowNs(): number {
+  return performance.now() * 1e6;
 }
 
 export function median(values: readonly number[]): number {

@@ -3,8 +3,16 @@ import { parseArgs } from 'node:util';
 import { expressBench, gatewayBench, streamBench } from './http.ts';
 import { ledgerBench } from './ledger.ts';
 import { memoryBench } from './memory.ts';
-import { postgresBench } from './postgres.ts';
-import { redisBench } from './redis.ts';
+import { postgresAwayBench } from './postgres/away.ts';
+import { postgresBytesBench } from './postgres/bytes.ts';
+import { postgresCallsBench } from './postgres/calls.ts';
+import { postgresKeysBench } from './postgres/keys.ts';
+import { postgresProcessesBench } from './postgres/processes.ts';
+import { redisAwayBench } from './redis/away.ts';
+import { redisBytesBench } from './redis/bytes.ts';
+import { redisCallsBench } from './redis/calls.ts';
+import { redisKeysBench } from './redis/keys.ts';
+import { redisProcessesBench } from './redis/processes.ts';
 import { type Bench, isMet, printed } from './report.ts';
 import { denialBench, serviceBench } from './service.ts';
 
@@ -16,8 +24,16 @@ const benches: readonly Bench[] = [
   gatewayBench,
   streamBench,
   memoryBench,
-  postgresBench,
-  redisBench,
+  redisCallsBench,
+  redisKeysBench,
+  redisAwayBench,
+  redisProcessesBench,
+  redisBytesBench,
+  postgresCallsBench,
+  postgresKeysBench,
+  postgresAwayBench,
+  postgresProcessesBench,
+  postgresBytesBench,
 ];
 
 const { values } = parseArgs({
@@ -26,15 +42,18 @@ const { values } = parseArgs({
     json: { type: 'boolean', default: false },
   },
 });
-const names = values.only ?? benches.map(({ name }) => name);
-const unknown = names.filter((name) => !benches.some((bench) => bench.name === name));
+/** By its whole name, or by the room that it is in: `redis` selects all of `redis-…`. */
+const selects = (asked: string, { name }: Bench) => name === asked || name.startsWith(`${asked}-`);
+const asked = values.only ?? [];
+const unknown = asked.filter((each) => !benches.some((bench) => selects(each, bench)));
 if (unknown.length > 0) {
   console.error(`There is no bench ${unknown.join(', ')}; there are ${benches.map(({ name }) => name).join(', ')}`);
   process.exit(2);
 }
+const selected = benches.filter((bench) => asked.length === 0 || asked.some((each) => selects(each, bench)));
 
 const reports = [];
-for (const bench of benches.filter(({ name }) => names.includes(name))) {
+for (const bench of selected) {
   const report = await bench.run();
   if (!values.json) console.log(printed(`${bench.name}: ${bench.title}`, report));
   const ratios = report.ratios.map((ratio) => ({ ...ratio, met: isMet(ratio) }));

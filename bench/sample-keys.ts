@@ -11,6 +11,14 @@ export const sixLimits = {
   maxBudget: 1_000_000,
 } as const;
 
+/** The same without those by day. */
+export const fourLimits = {
+  rpmLimit: plenty,
+  tpmLimit: plenty,
+  maxParallelRequests: plenty,
+  maxBudget: 1_000_000,
+} as const;
+
 /** Eight more, of a user, a team and everybody. */
 export const policiesOfEight = {
   user: { rpmLimit: plenty, tpmLimit: plenty, maxBudget: 1_000_000 },

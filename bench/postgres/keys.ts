@@ -1,0 +1,28 @@
+import { admissions } from '../admissions.ts';
+import { timesAt } from '../loads.ts';
+import { type Bench, figuresOf, type Report, speed } from '../report.ts';
+import { flexibleLimiter, oneLimit } from './peers.ts';
+import { onPostgres, type PostgresOfBench } from './server.ts';
+
+/** The same with so many keys that hardly one is asked for twice. */
+export const postgresKeysBench: Bench = {
+  name: 'postgres-keys',
+  title: 'admissions of 100,000 keys on the Postgres store, fsync on',
+  run: () => onPostgres(measure),
+};
+
+async function measure({ knex, store }: PostgresOfBench): Promise<Report> {
+  const { keyIds, admit, pair } = await admissions(store, 100_000);
+  const consume = await flexibleLimiter(knex, keyIds);
+  const acts = { 'admit(6)': admit, 'admit(6) + settle': pair, [oneLimit]: consume };
+  const at20 = await timesAt(20, acts, { operations: 2000 });
+  const at64 = await timesAt(64, acts, { operations: 4000 });
+  const times = new Map([...at20, ...at64]);
+  return {
+    figures: figuresOf(times),
+    ratios: [
+      speed(times, 'admit(6), c=20', `${oneLimit}, c=20`, 1.2),
+      speed(times, 'admit(6), c=64', `${oneLimit}, c=64`, 2),
+    ],
+  };
+}
