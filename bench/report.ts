@@ -4,7 +4,7 @@ import type { Times } from './race.ts';
 export interface Figure {
   readonly name: string;
   readonly value: number;
-  readonly unit: 'ns' | 'us' | '/s' | 'bytes';
+  readonly unit: 'ns' | 'us' | '/s' | 'bytes' | 'calls';
 }
 
 /** How two figures of one run stand to each other, and how they should. */

@@ -11,6 +11,7 @@ import { postgresProcessesBench } from './postgres/processes.ts';
 import { redisAwayBench } from './redis/away.ts';
 import { redisBytesBench } from './redis/bytes.ts';
 import { redisCallsBench } from './redis/calls.ts';
+import { redisFailoverBench } from './redis/failover.ts';
 import { redisKeysBench } from './redis/keys.ts';
 import { redisProcessesBench } from './redis/processes.ts';
 import { type Bench, isMet, printed } from './report.ts';
@@ -29,6 +30,7 @@ const benches: readonly Bench[] = [
   redisAwayBench,
   redisProcessesBench,
   redisBytesBench,
+  redisFailoverBench,
   postgresCallsBench,
   postgresKeysBench,
   postgresAwayBench,

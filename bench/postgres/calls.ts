@@ -1,6 +1,8 @@
+import type { Knex } from 'knex';
 import { createVirtualKeys } from '../../lib/keys/create-virtual-keys.ts';
 import { internalsOf } from '../../lib/keys/internals.ts';
-import type { Store } from '../../lib/stores/store.ts';
+import { migrate } from '../../lib/stores/postgres/migrate.ts';
+import { postgresStore } from '../../lib/stores/postgres/postgres-store.ts';
 import { type Act, admissions } from '../admissions.ts';
 import { timesAt } from '../loads.ts';
 import { type Bench, duration, figuresOf, type Report, speed } from '../report.ts';
@@ -17,15 +19,15 @@ export const postgresCallsBench: Bench = {
   run: () => onPostgres(measure),
 };
 
-async function measure({ server, knex, store }: PostgresOfBench): Promise<Report> {
+async function measure({ knex, pool, store }: PostgresOfBench): Promise<Report> {
   const hot = await admissions(store, 1);
   const hot14 = await admissions(store, 1, 14);
   const many = await admissions(store, 1000);
   const many14 = await admissions(store, 1000, 14);
   const consumeHot = await flexibleLimiter(knex, hot.keyIds);
   const consumeMany = await flexibleLimiter(knex, many.keyIds);
-  const readAndAdmit = await uncachedCalls(store);
-  const { verify, close } = await betterAuthKey(server.url);
+  const readAndAdmit = await uncachedCalls(knex);
+  const verify = await betterAuthKey(pool);
   const ofOneKey = {
     'admit(6), one key': hot.admit,
     'read + admit(6), one key': readAndAdmit,
@@ -44,8 +46,6 @@ async function measure({ server, knex, store }: PostgresOfBench): Promise<Report
   const alone = await timesAt(1, ofOneKey, { operations: 250 });
   const at20 = await timesAt(20, { ...ofOneKey, ...pairs, ...ofManyKeys }, { operations: 2000, handicaps });
   const at64 = await timesAt(64, { ...ofOneKey, ...pairs, ...ofManyKeys }, { operations: 4000, handicaps });
-  await close();
-
   const times = new Map([...alone, ...at20, ...at64]);
   return {
     figures: figuresOf(times),
@@ -63,15 +63,18 @@ async function measure({ server, knex, store }: PostgresOfBench): Promise<Report
   };
 }
 
-/** As `verifyApiKey` does it: the key is read anew for each call. */
-async function uncachedCalls(store: Store): Promise<Act> {
-  const keys = createVirtualKeys({ store, cacheMs: 0 });
+/** As `verifyApiKey` does it: the key is read anew for each call. Of another schema, where nobody else has policies. */
+async function uncachedCalls(knex: Knex): Promise<Act> {
+  const schema = 'llm_keys_read';
+  await migrate(knex, { schema });
+  const store = postgresStore({ knex, schema, notifications: 'poll' });
+  const keys = createVirtualKeys({ store, cacheMs: 0, storeTimeoutMs: 30_000 });
   const { secret } = await keys.create({ name: 'Bench', models: [model], ...sixLimits });
   const { verify, admissions } = internalsOf('bench', keys);
+  const demand = { model, endpoint, amounts, trace: null };
   return async () => {
     const verification = await verify(secret);
     if (!verification.valid) return false;
-    const demand = { model, endpoint, amounts, trace: null };
     const { outcome } = await admissions.admit(verification, demand, async () => ({ refused: 'changed' }));
     return outcome === 'granted';
   };

@@ -2,7 +2,7 @@ import { apiKey } from '@better-auth/api-key';
 import { betterAuth } from 'better-auth';
 import { getMigrations } from 'better-auth/db/migration';
 import type { Knex } from 'knex';
-import pg from 'pg';
+import type pg from 'pg';
 import { RateLimiterPostgres } from 'rate-limiter-flexible';
 import type { Act } from '../admissions.ts';
 import { scattered, sixLimits } from '../sample-keys.ts';
@@ -23,8 +23,7 @@ export function flexibleLimiter(knex: Knex, keyIds: readonly string[]): Promise<
 }
 
 /** The verification of `@better-auth/api-key`, with its limit of requests: of one key. */
-export async function betterAuthKey(url: string): Promise<{ readonly verify: Act; close(): Promise<void> }> {
-  const pool = new pg.Pool({ connectionString: url, max: 20 });
+export async function betterAuthKey(pool: pg.Pool): Promise<Act> {
   const rateLimit = { enabled: true, maxRequests: sixLimits.rpmLimit, timeWindow: 60_000 };
   const options = {
     database: pool,
@@ -38,8 +37,5 @@ export async function betterAuthKey(url: string): Promise<{ readonly verify: Act
   const body = { name: 'Bench', email: 'bench@example.com', password: 'a password of the bench' };
   const { user } = await auth.api.signUpEmail({ body });
   const { key } = await auth.api.createApiKey({ body: { userId: user.id } });
-  return {
-    verify: async () => (await auth.api.verifyApiKey({ body: { key } })).valid,
-    close: () => pool.end(),
-  };
+  return async () => (await auth.api.verifyApiKey({ body: { key } })).valid;
 }

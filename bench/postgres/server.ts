@@ -1,4 +1,5 @@
 import knexFactory, { type Knex } from 'knex';
+import pg from 'pg';
 import { migrate } from '../../lib/stores/postgres/migrate.ts';
 import { postgresStore } from '../../lib/stores/postgres/postgres-store.ts';
 import type { Store } from '../../lib/stores/store.ts';
@@ -8,6 +9,8 @@ import type { Report } from '../report.ts';
 export interface PostgresOfBench {
   readonly server: PostgresServer;
   readonly knex: Knex;
+  /** For those who do not take an instance of knex. */
+  readonly pool: pg.Pool;
   readonly store: Store;
 }
 
@@ -15,12 +18,14 @@ export interface PostgresOfBench {
 export async function onPostgres(measure: (postgres: PostgresOfBench) => Promise<Report>): Promise<Report> {
   const server = await ownPostgresServer({ fsync: true });
   const knex = connect(server.url, 20);
+  const pool = new pg.Pool({ connectionString: server.url, max: 20 });
   await migrate(knex);
   const store = openPostgres(knex);
   try {
-    return await measure({ server, knex, store });
+    return await measure({ server, knex, pool, store });
   } finally {
     await store.close();
+    await pool.end();
     await knex.destroy();
     await server.stop();
   }

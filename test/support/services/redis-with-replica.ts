@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type TcpProxy, tcpProxy } from '../tcp-proxy.ts';
+import { tcpProxy } from '../tcp-proxy.ts';
 import { ownRedisServer, type RedisServer, withRedis } from './redis-server.ts';
 
 const patienceMs = 30_000;
@@ -14,18 +14,21 @@ export interface ReplicatedRedis {
   stop(): Promise<void>;
 }
 
-/** Starts a Redis with a replica that has caught up. */
-export async function redisWithReplica(): Promise<ReplicatedRedis> {
+/** Starts a Redis with a replica that has caught up, and from then on hears of all that much later. */
+export async function redisWithReplica({ lagMs = 0 }: { readonly lagMs?: number } = {}): Promise<ReplicatedRedis> {
   const [primary, replica] = await Promise.all([ownRedisServer(), ownRedisServer()]);
+  // Where nothing is to be delayed, the replica names the primary itself: so Sentinel wants it.
+  const link = lagMs > 0 ? await tcpProxy(primary.port) : undefined;
   await withRedis(replica.port, async (redis) => {
-    await redis.replicaof('127.0.0.1', primary.port);
+    await redis.replicaof('127.0.0.1', link?.port ?? primary.port);
     const endMs = performance.now() + patienceMs;
     while (!(await redis.info('replication')).includes('master_link_status:up')) {
       if (performance.now() > endMs) throw new Error('The replica did not catch up');
       await sleep(50);
     }
   });
-  const proxy: TcpProxy = await tcpProxy(primary.port);
+  link?.fail({ type: 'slow', delayMs: lagMs });
+  const proxy = await tcpProxy(primary.port);
   return {
     url: `redis://127.0.0.1:${proxy.port}`,
     primary,
@@ -36,7 +39,7 @@ export async function redisWithReplica(): Promise<ReplicatedRedis> {
       proxy.retarget(replica.port);
     },
     async stop() {
-      await Promise.all([proxy.close(), primary.stop(), replica.stop()]);
+      await Promise.all([proxy.close(), link?.close(), primary.stop(), replica.stop()]);
     },
   };
 }
