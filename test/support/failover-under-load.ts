@@ -37,6 +37,8 @@ export interface FailedOver {
   readonly repeated: ReadonlyMap<Call, SettleResult>;
   /** What was answered, and the replica had never heard of. */
   readonly lost: { readonly admissions: readonly Call[]; readonly settlements: readonly Call[] };
+  /** The most that was answered within a stretch of `behindMs`: the rate at its highest times the lag. */
+  readonly bound: { readonly admissions: number; readonly settlements: number };
   settleAll(): Promise<ReadonlyMap<Call, SettleResult>>;
   books(): Promise<Books>;
   stop(): Promise<void>;
@@ -78,17 +80,20 @@ export async function failOverUnderLoad({ lagMs, callers, loadMs }: FailoverOpti
   const found = await booksOf(session);
   for (const call of calls) call.hold ??= await admit(session, call.request);
   const repeated = await settleAll();
-  const answers = calls.flatMap(({ admittedAtMs = 0, settledAtMs = 0 }) => [admittedAtMs, settledAtMs]);
+  const admittedAtMs = calls.flatMap((call) => call.admittedAtMs ?? []);
+  const settledAtMs = calls.flatMap((call) => call.settledAtMs ?? []);
+  const behindMs = Math.max(...admittedAtMs, ...settledAtMs) - seenAtMs;
   return {
     calls,
     seenAtMs,
-    behindMs: Math.max(...answers) - seenAtMs,
+    behindMs,
     found,
     repeated,
     lost: {
       admissions: calls.filter((call) => call.admittedAtMs && repeated.get(call)?.state === 'lost_hold'),
       settlements: calls.filter((call) => call.settledAtMs && !found.events.has(call.request.holdId)),
     },
+    bound: { admissions: most(admittedAtMs, behindMs), settlements: most(settledAtMs, behindMs) },
     settleAll,
     books: () => booksOf(session),
     async stop() {
@@ -96,6 +101,18 @@ export async function failOverUnderLoad({ lagMs, callers, loadMs }: FailoverOpti
       await redis.stop();
     },
   };
+}
+
+/** Of these moments, the most that lie within one stretch of this length. */
+function most(momentsMs: readonly number[], lengthMs: number): number {
+  const sorted = [...momentsMs].sort((a, b) => a - b);
+  let from = 0;
+  let found = 0;
+  for (const [to, momentMs] of sorted.entries()) {
+    while ((sorted[from] ?? 0) < momentMs - lengthMs) from += 1;
+    found = Math.max(found, to - from + 1);
+  }
+  return found;
 }
 
 /** What a call cost: another amount for nearly each, so that no two mistakes cancel each other. */
