@@ -3,7 +3,7 @@ import { admissions, inParallel } from '../admissions.ts';
 import type { Bench, Figure, Report } from '../report.ts';
 import { onPostgres, type PostgresOfBench } from './server.ts';
 
-const keyCount = 10_000;
+const keyCount = 5000;
 const callsOfKey = 5;
 
 /** What keys and their usage take on the disk, with the indexes, where nothing stale lies between. */
@@ -32,11 +32,15 @@ async function measure({ knex, store }: PostgresOfBench): Promise<Report> {
   };
 }
 
-/** With indexes, and with those of all partitions. */
+/** With indexes, and with partitions where there are such. */
 async function bytesOfRow(knex: Knex, table: string): Promise<number> {
-  const { rows } = await knex.raw<{ rows: { bytes: number }[] }>(
-    `select (select sum(pg_total_relation_size(relid)) from pg_partition_tree('llm_keys.${table}'))::float /
-            (select count(*) from llm_keys.${table}) as bytes`,
+  const { rows } = await knex.raw<{ rows: { bytes: number; count: number }[] }>(
+    `select (select sum(pg_total_relation_size(oid)) from pg_class
+              where oid = 'llm_keys.${table}'::regclass
+                 or oid in (select inhrelid from pg_inherits where inhparent = 'llm_keys.${table}'::regclass))::float
+              as bytes, count(*)::float as count from llm_keys.${table}`,
   );
-  return rows[0]?.bytes ?? Number.NaN;
+  const [row] = rows;
+  if (row === undefined || row.count === 0) throw new Error(`Postgres keeps nothing in ${table}`);
+  return row.bytes / row.count;
 }

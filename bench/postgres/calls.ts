@@ -26,11 +26,11 @@ async function measure({ knex, pool, store }: PostgresOfBench): Promise<Report> 
   const many14 = await admissions(store, 1000, 14);
   const consumeHot = await flexibleLimiter(knex, hot.keyIds);
   const consumeMany = await flexibleLimiter(knex, many.keyIds);
-  const readAndAdmit = await uncachedCalls(knex);
+  const uncached = await uncachedCalls(knex);
   const verify = await betterAuthKey(pool);
   const ofOneKey = {
     'admit(6), one key': hot.admit,
-    'read + admit(6), one key': readAndAdmit,
+    'read + admit(6), one key': uncached.call,
     [`${oneLimit}, one key`]: consumeHot,
     [`${verifyApiKey}, one key`]: verify,
   };
@@ -46,6 +46,8 @@ async function measure({ knex, pool, store }: PostgresOfBench): Promise<Report> 
   const alone = await timesAt(1, ofOneKey, { operations: 250 });
   const at20 = await timesAt(20, { ...ofOneKey, ...pairs, ...ofManyKeys }, { operations: 2000, handicaps });
   const at64 = await timesAt(64, { ...ofOneKey, ...pairs, ...ofManyKeys }, { operations: 4000, handicaps });
+  await uncached.close();
+
   const times = new Map([...alone, ...at20, ...at64]);
   return {
     figures: figuresOf(times),
@@ -64,7 +66,7 @@ async function measure({ knex, pool, store }: PostgresOfBench): Promise<Report> 
 }
 
 /** As `verifyApiKey` does it: the key is read anew for each call. Of another schema, where nobody else has policies. */
-async function uncachedCalls(knex: Knex): Promise<Act> {
+async function uncachedCalls(knex: Knex): Promise<{ readonly call: Act; close(): Promise<void> }> {
   const schema = 'llm_keys_read';
   await migrate(knex, { schema });
   const store = postgresStore({ knex, schema, notifications: 'poll' });
@@ -72,10 +74,16 @@ async function uncachedCalls(knex: Knex): Promise<Act> {
   const { secret } = await keys.create({ name: 'Bench', models: [model], ...sixLimits });
   const { verify, admissions } = internalsOf('bench', keys);
   const demand = { model, endpoint, amounts, trace: null };
-  return async () => {
-    const verification = await verify(secret);
-    if (!verification.valid) return false;
-    const { outcome } = await admissions.admit(verification, demand, async () => ({ refused: 'changed' }));
-    return outcome === 'granted';
+  return {
+    async call() {
+      const verification = await verify(secret);
+      if (!verification.valid) return false;
+      const { outcome } = await admissions.admit(verification, demand, async () => ({ refused: 'changed' }));
+      return outcome === 'granted';
+    },
+    async close() {
+      await keys.close();
+      await store.close();
+    },
   };
 }
