@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
-import pg from 'pg';
 import type { ProcessFleet } from '../../support/fleet/fleet.ts';
 import type { PostgresAddress } from '../../support/fleet/store-address.ts';
 import { until } from '../../support/fleet/until.ts';
+import { watchPostgres } from '../../support/services/postgres-activity.ts';
 
 const leaseMs = 2000;
 
@@ -58,23 +58,15 @@ export function pausedTransactionCases(fleet: ProcessFleet): void {
 
 /** Looks at a store from outside of it. */
 async function watch({ url, schema }: PostgresAddress) {
-  const client = new pg.Client({ connectionString: url });
-  await client.connect();
-  async function count(condition: string): Promise<number> {
-    const { rows } = await client.query(
-      `select count(*)::int from pg_stat_activity where pid <> pg_backend_pid() and query like $1 and ${condition}`,
-      [`%"${schema}"%`],
-    );
-    return rows[0].count;
-  }
+  const { query, count, end } = await watchPostgres(url);
   return {
     async lock(scopeId: string) {
-      await client.query('begin');
-      await client.query(`select from "${schema}".scopes where id = $1 for no key update`, [scopeId]);
+      await query('begin');
+      await query(`select from "${schema}".scopes where id = $1 for no key update`, [scopeId]);
     },
-    unlock: () => client.query('rollback'),
-    waiting: () => count("wait_event_type = 'Lock'"),
-    idle: () => count("state = 'idle in transaction'"),
-    end: () => client.end(),
+    unlock: () => query('rollback'),
+    waiting: () => count(`"${schema}"`, "wait_event_type = 'Lock'"),
+    idle: () => count(`"${schema}"`, "state = 'idle in transaction'"),
+    end,
   };
 }
