@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import type { CombinableRecords } from '../../../lib/stores/combinable.ts';
 import { postgresStore } from '../../../lib/stores/postgres/postgres-store.ts';
 import type { Store } from '../../../lib/stores/store.ts';
 import { eventually } from '../../support/eventually.ts';
@@ -16,6 +17,7 @@ const ask: { readonly [name: string]: (store: Store) => Promise<unknown> } = {
     const { nextCursor } = await store.listKeys({}, { limit: 20 });
     return store.listKeys({}, { limit: 20, cursor: nextCursor ?? '' });
   },
+  'keys by the number of a page': (store) => store.listKeys({}, { limit: 20, page: 100 }),
   'keys of owners': (store) => store.listKeys({ ownerIds: ['owner-7', 'owner-8'] }, { limit: 20 }),
   'keys of a team': (store) => store.listKeys({ teamIds: ['team-7'] }, { limit: 20 }),
   'keys with a rare tag': (store) => store.listKeys({ tag: 'tag-7' }, { limit: 20 }),
@@ -38,11 +40,13 @@ const ask: { readonly [name: string]: (store: Store) => Promise<unknown> } = {
   'rows of the outbox to claim': (store) => store.claimOutbox(20, 60_000),
   'the backlog of the outbox': (store) => store.outboxBacklog(),
   'rows of some keys to claim': (store) => store.claimOutbox(20, 60_000, ['key-7', 'key-77']),
+  'a policy': (store) => store.findPolicy('user:owner-7'),
+  'fences that are pending': (store) => (store as CombinableRecords).pendingFences(100),
   'twins of keys': (store) => store.findTwins(['key-7', 'key-77']),
   'twins by state, counted': (store) => store.countTwins(),
 };
 
-const filled = ['keys', 'key_models', 'audit', 'alerts', 'outbox', 'twins'];
+const filled = ['keys', 'key_models', 'policies', 'audit', 'alerts', 'outbox', 'fences', 'twins'];
 
 const fill = `
 insert into keys (id, name, alias, owner_id, team_id, prefix, secret_hash, tags, settings, metadata, search_text,
@@ -66,6 +70,10 @@ insert into alerts (id, type, scope_id, owner_id, team_id, key_id, budget, at_ms
 select 'a' || n, case when n % 500 = 0 then 'hold.lost' else 'budget.warning' end, 'key:key-' || n % 1000,
   'owner-' || n % 500, 'team-' || n % 500, 'key-' || n % 1000, to_json(repeat('budget ', 50)), n
 from generate_series(1, :rows) n;
+insert into policies (scope_id, settings, version, revision, created_at_ms, updated_at_ms)
+select 'user:owner-' || n, '{}', 1, n, n, n from generate_series(1, :rows) n;
+insert into fences (scope_id, revision, is_new, is_closed, carries)
+select 'key:key-' || n, n, false, false, '[]' from generate_series(1, :rows) n;
 insert into outbox select 'key-' || n, 'o' || n, n, n, n, case when n % 100 > 0 then 9e15 else n end
 from generate_series(1, :rows) n;
 insert into twins select 'key-' || n, case when n % 1000 = 0 then 'error' else 'synced' end, to_json(repeat('twin ', 100)), 1
