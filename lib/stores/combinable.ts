@@ -48,4 +48,6 @@ export interface CombinableLedger extends Store {
   fence(fence: Fence): Promise<{ readonly state: 'fenced' | 'already' | 'unknown' }>;
   /** Forgets usage events up to this cursor of `usageEvents`: they are kept elsewhere. */
   trimUsage(until: string): Promise<void>;
+  /** How many usage events are there that were not forgotten. Where there are more than `atMost`, it may stop counting. */
+  countUsage(atMost: number): Promise<number>;
 }

@@ -32,8 +32,11 @@ export type StoreNotice =
   | { readonly type: 'corrupt'; readonly scopeId: ScopeId }
   /** The store's clock stepped back by more than a window, which started again. */
   | { readonly type: 'clock_jump'; readonly scopeId: ScopeId; readonly limitId: string }
-  /** Usage has not reached the archive of a combined store since this moment of the process's own time. */
-  | { readonly type: 'usage_behind'; readonly sinceMs: number };
+  /**
+   * Usage has not reached the archive of a combined store since this moment of the process's own time, and about so many
+   * events wait; 0: nobody knows.
+   */
+  | { readonly type: 'usage_behind'; readonly sinceMs: number; readonly backlog: number };
 
 export interface StoreEnvironment {
   /** Replaces the store's own clock, in tests. */

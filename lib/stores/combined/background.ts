@@ -9,6 +9,7 @@ export interface BackgroundOptions {
   readonly fences: Fences;
   readonly relay: Relay;
   readonly maxRelayLagMs: number;
+  readonly maxRelayBacklog: number;
   readonly logger: Logger;
   readonly onNotice: (notice: StoreNotice) => void;
 }
@@ -20,16 +21,16 @@ export interface Background {
 }
 
 export function createBackground(options: BackgroundOptions): Background {
-  const { fences, relay, logger, onNotice } = options;
-  const lag = createRelayLag({ logger, onNotice, maxLagMs: options.maxRelayLagMs });
+  const { fences, relay, logger, onNotice, maxRelayLagMs, maxRelayBacklog } = options;
+  const lag = createRelayLag({ logger, onNotice, maxLagMs: maxRelayLagMs, maxBacklog: maxRelayBacklog });
   let timer: NodeJS.Timeout | undefined;
 
   async function relayUsage(): Promise<void> {
     try {
       if (await relay.run()) lag.caughtUp();
-      else lag.behind(performance.now());
+      else lag.behind(performance.now(), await relay.backlog(maxRelayBacklog));
     } catch (error) {
-      lag.behind(performance.now(), error);
+      lag.behind(performance.now(), await relay.backlog(maxRelayBacklog), error);
     }
   }
 

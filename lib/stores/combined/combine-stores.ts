@@ -17,6 +17,8 @@ export interface CombineStoresOptions {
   ledger: CombinableLedger;
   /** After how long without it an operator is told that usage does not reach the archive. @defaultValue 60,000 */
   maxRelayLagMs?: number | undefined;
+  /** How many usage events may wait for the archive until an operator is told. @defaultValue 50,000 */
+  maxRelayBacklog?: number | undefined;
 }
 
 /** Shorter than the service's own: a change that is stored must not be taken for one that may not be. */
@@ -40,7 +42,7 @@ const readingMs = 1000;
  * @throws TypeError for an unknown option, or a store that cannot be the half it is given as
  */
 export function combineStores(options: CombineStoresOptions): Store {
-  const { records, ledger, maxRelayLagMs } = checkOptions(options);
+  const { records, ledger, maxRelayLagMs, maxRelayBacklog } = checkOptions(options);
   const listeners = createListeners();
   const withFenceDeadline = createDeadline(fenceDeadlineMs);
   const fences = createFences({ records, ledger, withDeadline: withFenceDeadline, logger: listeners.logger });
@@ -50,6 +52,7 @@ export function combineStores(options: CombineStoresOptions): Store {
     fences,
     relay,
     maxRelayLagMs,
+    maxRelayBacklog,
     logger: listeners.logger,
     onNotice: listeners.onNotice,
   });
@@ -161,7 +164,7 @@ export function combineStores(options: CombineStoresOptions): Store {
 
 const neededOf = {
   records: ['insertKey', 'pendingFences', 'clearFences', 'archivedUntil', 'archiveUsage'],
-  ledger: ['admit', 'fence', 'trimUsage'],
+  ledger: ['admit', 'fence', 'trimUsage', 'countUsage'],
 } as const;
 
 function checkOptions(options: CombineStoresOptions) {
@@ -169,8 +172,8 @@ function checkOptions(options: CombineStoresOptions) {
   if (typeof options !== 'object' || options === null) {
     throw new TypeError(`${where}: give it two stores, { records, ledger }`);
   }
-  refuseUnknownOptions(where, options, ['records', 'ledger', 'maxRelayLagMs']);
-  const { records, ledger, maxRelayLagMs = 60_000 } = options;
+  refuseUnknownOptions(where, options, ['records', 'ledger', 'maxRelayLagMs', 'maxRelayBacklog']);
+  const { records, ledger, maxRelayLagMs = 60_000, maxRelayBacklog = 50_000 } = options;
   for (const [half, methods] of Object.entries(neededOf)) {
     const store: unknown = options[half as keyof typeof neededOf];
     if (typeof store !== 'object' || store === null) throw new TypeError(`${where}: ${half} must be a store`);
@@ -185,5 +188,8 @@ function checkOptions(options: CombineStoresOptions) {
   if (!Number.isSafeInteger(maxRelayLagMs) || maxRelayLagMs < 1000) {
     throw new TypeError(`${where}: maxRelayLagMs must be a whole number from 1000`);
   }
-  return { records, ledger, maxRelayLagMs };
+  if (!Number.isSafeInteger(maxRelayBacklog) || maxRelayBacklog < 1) {
+    throw new TypeError(`${where}: maxRelayBacklog must be a whole number from 1`);
+  }
+  return { records, ledger, maxRelayLagMs, maxRelayBacklog };
 }

@@ -5,27 +5,37 @@ export interface RelayLagOptions {
   readonly logger: Logger;
   readonly onNotice: (notice: StoreNotice) => void;
   readonly maxLagMs: number;
+  /** Events that wait. */
+  readonly maxBacklog: number;
 }
 
-/** Tells once when usage has not reached the archive for too long, and once when all of it has. */
-export function createRelayLag({ logger, onNotice, maxLagMs }: RelayLagOptions) {
+/**
+ * Tells once when usage has not reached the archive for too long, once when too much of it waits, and once when all of it
+ * has reached it.
+ */
+export function createRelayLag({ logger, onNotice, maxLagMs, maxBacklog }: RelayLagOptions) {
   let behindSinceMs: number | null = null;
-  let isTold = false;
+  let isLate = false;
+  let isMuch = false;
 
   return {
     caughtUp(): void {
-      if (isTold) logger.warn('The usage of the ledger has reached the records again');
+      if (isLate || isMuch) logger.warn('The usage of the ledger has reached the records again');
       behindSinceMs = null;
-      isTold = false;
+      isLate = false;
+      isMuch = false;
     },
-    behind(nowMs: number, error?: unknown): void {
+    behind(nowMs: number, backlog: number, error?: unknown): void {
       behindSinceMs ??= nowMs;
-      if (isTold || nowMs - behindSinceMs < maxLagMs) return;
-      isTold = true;
+      const [wasLate, wasMuch] = [isLate, isMuch];
+      isLate ||= nowMs - behindSinceMs >= maxLagMs;
+      isMuch ||= backlog >= maxBacklog;
+      if (isLate === wasLate && isMuch === wasMuch) return;
       const seconds = Math.round((nowMs - behindSinceMs) / 1000);
+      const waiting = isMuch === wasMuch ? 'waits there' : `${backlog} events of it wait there`;
       const reason = error === undefined ? 'more comes than is taken' : failureReason(error);
-      logger.error(`The usage of the ledger has not reached the records for ${seconds} s, and waits there: ${reason}`);
-      onNotice({ type: 'usage_behind', sinceMs: behindSinceMs });
+      logger.error(`The usage of the ledger has not reached the records for ${seconds} s, and ${waiting}: ${reason}`);
+      onNotice({ type: 'usage_behind', sinceMs: behindSinceMs, backlog });
     },
   };
 }

@@ -24,6 +24,8 @@ export interface Relay {
   run(): Promise<boolean>;
   /** As {@link Relay.run}, not waiting for long: whether all that the ledger had is archived now. */
   hasCaughtUp(): Promise<boolean>;
+  /** How many events the ledger has, those among them that it may forget soon; counted up to so many. 0: nobody knows. */
+  backlog(atMost: number): Promise<number>;
 }
 
 interface Place {
@@ -67,6 +69,7 @@ export function createRelay({ records, ledger, withDeadline }: RelayOptions): Re
 
   return {
     run,
+    backlog: (atMost) => withDeadline(ledger.countUsage(atMost)).catch(() => 0),
     async hasCaughtUp() {
       let timer: NodeJS.Timeout | undefined;
       const impatience = new Promise<boolean>((resolve) => {

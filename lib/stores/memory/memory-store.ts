@@ -94,6 +94,7 @@ export function memoryStore(options: MemoryStoreOptions = {}): CombinableRecords
     usage: async (query) => usageLog.query(query),
     usageEvents: async (after, limit) => usageLog.read(after, limit),
     trimUsage: async (until) => usageLog.trim(until),
+    countUsage: async () => usageLog.count(),
     now: async () => now(),
     async ping() {},
     async close() {},

@@ -17,6 +17,8 @@ export interface UsageLog extends UsageLines {
   read(after: string | null, limit: number): UsageEventPage;
   /** Forgets the events up to this cursor; the sums stay. */
   trim(until: string): void;
+  /** How many events are kept. */
+  count(): number;
 }
 
 export interface UsageLogOptions {
@@ -114,6 +116,7 @@ export function createUsageLog({ maxEvents, maxSums }: UsageLogOptions): UsageLo
       const page = events.slice(start - firstEvent, start - firstEvent + limit);
       return { events: page, cursor: `${logId}:${start + page.length}` };
     },
+    count: () => events.length,
     trim(until) {
       const position = positionAfter(until);
       if (position <= firstEvent) return;

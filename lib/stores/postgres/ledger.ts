@@ -25,14 +25,14 @@ export interface PostgresLedgerOptions {
 }
 
 /** Counters, holds and usage in Postgres, and what makes it the ledger of a combined store. */
-export type PostgresLedger = Ledger & Pick<CombinableLedger, 'fence' | 'trimUsage'>;
+export type PostgresLedger = Ledger & Pick<CombinableLedger, 'fence' | 'trimUsage' | 'countUsage'>;
 
 export function createPostgresLedger(options: PostgresLedgerOptions): PostgresLedger {
   const { connection, clock, notify, logger, appendAudit } = options;
   const { query, transaction, schema } = connection;
   const submit = createSubmit(createRunBatch({ connection, clock, notify, onCorrupt }));
   const expired = createExpiredHolds(connection, submit, now);
-  const { usage, usageEvents, trimUsage } = createUsageRecord(connection);
+  const { usage, usageEvents, trimUsage, countUsage } = createUsageRecord(connection);
   let ending: Promise<number> | undefined;
 
   function onCorrupt(table: 'scopes' | 'holds', id: string, error: unknown): void {
@@ -108,6 +108,7 @@ export function createPostgresLedger(options: PostgresLedgerOptions): PostgresLe
     usage,
     usageEvents,
     trimUsage,
+    countUsage,
   };
 }
 

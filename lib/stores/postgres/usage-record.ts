@@ -16,6 +16,7 @@ const maxTrimSteps = 20;
 export interface UsageRecord extends Pick<Ledger, 'usage' | 'usageEvents'> {
   /** Forgets events up to this cursor, the oldest first and so many at most; sums stay. */
   trimUsage(until: string): Promise<void>;
+  countUsage(atMost: number): Promise<number>;
 }
 
 export function createUsageRecord({ query, schema }: PostgresConnection): UsageRecord {
@@ -57,6 +58,15 @@ from ${schema}.usage_events e where e.sequence > greatest($1, ${trimmed}) order 
         events.push(eventOf(row));
       }
       return { events, cursor: String(Math.max(last, sequenceOf(after))) };
+    },
+
+    async countUsage(atMost) {
+      const [row] = await query<{ counted: string }>(
+        `select count(*) as counted from (
+  select from ${schema}.usage_events where sequence > ${trimmed} order by sequence limit $1) as kept`,
+        [atMost],
+      );
+      return Number(row?.counted);
     },
 
     async trimUsage(until) {

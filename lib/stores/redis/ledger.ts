@@ -24,14 +24,16 @@ export interface RedisLedgerOptions {
   /** The time to give to scripts, in tests; `undefined`: they read the clock of Redis. */
   readonly givenMs: () => number | undefined;
   readonly notify: (notice: StoreNotice) => void;
-  /** The latest usage events of each shard. */
+  /** The latest usage events that are kept; for up to a minute there may be as many of each shard. */
   readonly maxUsageEvents: number;
   /** How long sums of usage are kept. */
   readonly usageRetentionMs: number;
 }
 
 /** Counters, holds and usage in Redis. Every act is one script, and so atomic. */
-export interface RedisLedger extends Ledger, Pick<CombinableLedger, 'fence' | 'trimUsage'> {
+export interface RedisLedger extends Ledger, Pick<CombinableLedger, 'fence' | 'trimUsage' | 'countUsage'> {
+  /** Forgets the oldest usage events of each shard where all together have more than are kept. */
+  boundUsage(): Promise<void>;
   now(): Promise<number>;
 }
 
@@ -87,6 +89,8 @@ export function createRedisLedger(options: RedisLedgerOptions): RedisLedger {
     usage: (query) => asked(() => sums(query)),
     usageEvents: (after, limit) => asked(() => lines.usageEvents(after, limit)),
     trimUsage: (until) => asked(() => lines.trimUsage(until)),
+    countUsage: () => asked(lines.countUsage),
+    boundUsage: () => asked(() => lines.keepLatest(maxUsageEvents)),
     now,
   };
 }

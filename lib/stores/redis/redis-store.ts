@@ -17,17 +17,22 @@ export interface RedisStoreOptions {
   readonly client: RedisClient;
   /** What all keys begin with; stores of another prefix share nothing. @defaultValue 'llm-keys:' */
   readonly prefix?: string | undefined;
+  /**
+   * The latest usage events that are kept one by one, of all keys together; sums by the hour stay. In a combined store
+   * these are the ones that the archive has yet to read: what comes beyond is lost to it. @defaultValue 100,000
+   */
+  readonly maxUsageEvents?: number | undefined;
 }
 
-const optionNames = ['client', 'prefix'];
+const optionNames = ['client', 'prefix', 'maxUsageEvents'];
 const bounds = {
   maxAuditRows: 100_000,
   maxAlerts: 10_000,
-  maxUsageEvents: 100_000,
   usageRetentionMs: 400 * 86_400_000,
 };
 /** Fences that could not be raised when they were due are raised at most so late after the ledger is back. */
 const raiseEveryMs = 1000;
+const boundEveryMs = 60_000;
 
 /**
  * A store in Redis, shared by any number of processes: all that {@link Store} promises, as scripts that run whole or not
@@ -41,6 +46,7 @@ export function redisStore(options: RedisStoreOptions): CombinableLedger {
   refuseUnknownOptions('redisStore', options, optionNames);
   const client = checkClient(options.client);
   const prefix = checkPrefix(options.prefix ?? 'llm-keys:');
+  const maxUsageEvents = checkMaxUsageEvents(options.maxUsageEvents ?? 100_000);
   const environments = new Set<StoreEnvironment>();
   let injected: Clock | undefined;
   let stopListening: (() => void) | undefined;
@@ -51,15 +57,19 @@ export function redisStore(options: RedisStoreOptions): CombinableLedger {
   }
 
   const connection = createRecordConnection({ client, prefix, nowMs, notify });
-  const { adjust, fence, ...ledger } = createRedisLedger({ client, prefix, givenMs: nowMs, notify, ...bounds });
+  const ledgerOptions = { client, prefix, givenMs: nowMs, notify, maxUsageEvents, ...bounds };
+  const { adjust, fence, boundUsage, ...ledger } = createRedisLedger(ledgerOptions);
   const { raisePending, ...records } = createRedisRecords({ connection, raiseFence: fence, ...bounds });
 
   function listen(): () => void {
     const endListening = listenForChanges({ client, channel: connection.names.channel, notify });
     const raising = setInterval(() => void raisePending().catch(() => undefined), raiseEveryMs);
     raising.unref();
+    const bounding = setInterval(() => void boundUsage().catch(() => undefined), boundEveryMs);
+    bounding.unref();
     return () => {
       clearInterval(raising);
+      clearInterval(bounding);
       endListening();
     };
   }
@@ -95,4 +105,9 @@ export function redisStore(options: RedisStoreOptions): CombinableLedger {
       stop();
     },
   };
+}
+
+function checkMaxUsageEvents(given: number): number {
+  if (Number.isSafeInteger(given) && given >= 1000) return given;
+  throw new TypeError('redisStore: maxUsageEvents must be a whole number from 1000');
 }

@@ -13,7 +13,7 @@ export interface CombinableCase {
 type HalfSession<Half> = Omit<Session, 'store'> & { readonly store: Half };
 
 const recordsMethods = ['pendingFences', 'clearFences', 'archivedUntil', 'archiveUsage'] as const;
-const ledgerMethods = ['fence', 'trimUsage'] as const;
+const ledgerMethods = ['fence', 'trimUsage', 'countUsage'] as const;
 
 export function recordsCase(
   name: string,

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { Cluster } from 'ioredis';
 import { Cluster as Cluster5 } from 'ioredis5';
 import type { RedisClient } from '../../../lib/stores/redis/client.ts';
+import { createRedisLedger } from '../../../lib/stores/redis/ledger.ts';
 import { redisStore } from '../../../lib/stores/redis/redis-store.ts';
 import type { StoreNotice } from '../../../lib/stores/store.ts';
 import { storeCases } from '../../../lib/testing/index.ts';
@@ -37,6 +38,31 @@ describe('redisStore: Cluster', () => {
   for (const { name, role, run } of storeCases) {
     it(`${role}: ${name}`, () => run(() => redisStore({ client: client(), prefix: newPrefix() })));
   }
+
+  it('keeps as many usage events of all shards together as it is told, the latest of each', async () => {
+    const prefix = newPrefix();
+    const maxUsageEvents = 10_000;
+    const bounds = { maxUsageEvents, usageRetentionMs: 86_400_000 };
+    const own = { client: client(), prefix, givenMs: () => undefined, notify: () => undefined };
+    const ledger = createRedisLedger({ ...own, ...bounds });
+    const stream = (shard: number) => `${prefix}{${String(shard).padStart(2, '0')}}:usage`;
+    const write = async (shard: number, count: number) => {
+      const pipeline = client().pipeline();
+      for (let at = 0; at < count; at += 1) pipeline.xadd(stream(shard), '*', 'e', `{"holdId":"hold-${at}"}`);
+      await pipeline.exec();
+    };
+    for (const shard of [0, 7, 63]) await write(shard, 3000);
+    await ledger.boundUsage();
+    assert.equal(await ledger.countUsage(1), 9000);
+    await write(5, 9000);
+    await ledger.boundUsage();
+    const [kept, ofLargest] = [await ledger.countUsage(1), await client().xlen(stream(5))];
+    // Whole blocks go: of four shards one each may stay.
+    assert.ok(kept > maxUsageEvents - 4 && kept < maxUsageEvents + 4 * 100, `${kept} are kept`);
+    assert.ok(ofLargest >= maxUsageEvents / 2 && ofLargest < maxUsageEvents / 2 + 100, `${ofLargest} of the largest`);
+    const [latest] = await client().xrevrange(stream(5), '+', '-', 'COUNT', 1);
+    assert.deepEqual(latest?.[1], ['e', '{"holdId":"hold-8999"}']);
+  });
 
   it('loses no change and makes none twice while the slot of the records moves', async () => {
     const prefix = newPrefix();

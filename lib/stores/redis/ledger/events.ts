@@ -6,7 +6,20 @@ import type { LedgerNames } from './names.ts';
 export interface StreamClient {
   xrange(key: string, from: string, to: string, count: 'COUNT', limit: number): Promise<[string, string[]][]>;
   xtrim(key: string, strategy: 'MINID', id: string): Promise<number>;
+  xtrim(
+    key: string,
+    strategy: 'MAXLEN',
+    approximately: '~',
+    kept: number,
+    limit: 'LIMIT',
+    atOnce: number,
+  ): Promise<number>;
+  xlen(key: string): Promise<number>;
 }
+
+/** Lines that one command forgets, and commands for one stream: what is left goes with the next time. */
+const forgottenAtOnce = 10_000;
+const maxSteps = 100;
 
 interface Read {
   readonly shard: number;
@@ -22,6 +35,17 @@ export function createUsageEvents(client: StreamClient, names: LedgerNames) {
     return entries.map(([id, fields]) => ({ shard, id, event: JSON.parse(fields[1] ?? 'null') }));
   }
 
+  function lengths() {
+    return Promise.all(names.shards.map(async (shard) => ({ shard, length: await client.xlen(names.usage(shard)) })));
+  }
+
+  async function shorten(shard: number, kept: number): Promise<void> {
+    for (let step = 0; step < maxSteps; step += 1) {
+      const gone = await client.xtrim(names.usage(shard), 'MAXLEN', '~', kept, 'LIMIT', forgottenAtOnce);
+      if (gone === 0) return;
+    }
+  }
+
   return {
     async usageEvents(after: string | null, limit: number): Promise<UsageEventPage> {
       const read = readCursor(after);
@@ -29,6 +53,18 @@ export function createUsageEvents(client: StreamClient, names: LedgerNames) {
       const page = (await Promise.all(shards)).flat().sort(byTime).slice(0, limit);
       for (const { shard, id } of page) read.set(shard, id);
       return { events: page.map(({ event }) => event), cursor: writeCursor(read) };
+    },
+
+    async countUsage(): Promise<number> {
+      return (await lengths()).reduce((sum, { length }) => sum + length, 0);
+    },
+
+    /** Each stream keeps its part of so many lines: whole blocks of some lines go, so that a few more may stay. */
+    async keepLatest(maxLines: number): Promise<void> {
+      const found = await lengths();
+      const count = found.reduce((sum, { length }) => sum + length, 0);
+      if (count <= maxLines) return;
+      await Promise.all(found.map(({ shard, length }) => shorten(shard, Math.floor((length * maxLines) / count))));
     },
 
     async trimUsage(until: string): Promise<void> {

@@ -150,7 +150,9 @@ export const foreignFenceCases: readonly CombinableCase[] = [
     const caller = await createKnownCaller(session, keyWith());
     for (const trace of ['a', 'b', 'c']) await caller.settle(await caller.hold({ trace }));
     const first = await store.usageEvents(null, 2);
+    assert.equal(await store.countUsage(10), 3);
     await store.trimUsage(first.cursor);
+    assert.equal(await store.countUsage(10), 1);
     const tracesAfter = async (cursor: string | null) =>
       (await store.usageEvents(cursor, 10)).events.map(({ trace }) => trace);
     assert.deepEqual(await tracesAfter(null), ['c']);

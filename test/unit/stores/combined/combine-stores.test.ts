@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { FencePendingError, StoreUnavailableError } from '../../../../lib/errors.ts';
-import { combineStores } from '../../../../lib/stores/combined/combine-stores.ts';
+import { type CombineStoresOptions, combineStores } from '../../../../lib/stores/combined/combine-stores.ts';
 import { memoryStore } from '../../../../lib/stores/memory/memory-store.ts';
 import type { AdmitVerdict, StoreNotice } from '../../../../lib/stores/store.ts';
 import { createCaller, keyId, keyScope, keyWith } from '../../../../lib/testing/store-suite/caller.ts';
@@ -19,9 +19,9 @@ import { testLog } from '../../../support/service.ts';
 const leaves: (() => void)[] = [];
 
 /** A combined store that is open, over two halves that can be broken. */
-function combined() {
+function combined(options: Partial<CombineStoresOptions> = {}) {
   const [records, ledger] = [faultyStore(), faultyStore()];
-  const store = combineStores({ records: records.store, ledger: ledger.store });
+  const store = combineStores({ records: records.store, ledger: ledger.store, ...options });
   const clock = createTestClock();
   const notices: StoreNotice[] = [];
   const log = testLog();
@@ -65,6 +65,7 @@ describe('combineStores', () => {
       ],
       [{ records, ledger: records }, /records and ledger are the same store/],
       [{ records, ledger, maxRelayLagMs: 0 }, /maxRelayLagMs must be a whole number from 1000/],
+      [{ records, ledger, maxRelayBacklog: 0 }, /maxRelayBacklog must be a whole number from 1/],
     ];
     for (const [options, message] of refusals) {
       assert.throws(() => combineStores(options as never), { name: 'TypeError', message });
@@ -198,6 +199,17 @@ describe('combineStores', () => {
     ]);
     ledger.mend();
     assert.equal((await caller.settle(open, { costUsd: 1 })).state, 'settled');
+  });
+
+  it('tells when too many usage events wait for the archive', async () => {
+    const session = combined({ maxRelayBacklog: 3 });
+    const { records, notices, log } = session;
+    const key = await insertKey(session);
+    records.break('fail', 'archiveUsage');
+    const caller = createCaller(session, { ...keyWith(key), revision: key.revision });
+    for (let calls = 0; calls < 3; calls += 1) await caller.settle(await caller.hold());
+    await eventually(() => notices.some((notice) => notice.type === 'usage_behind' && notice.backlog === 3));
+    assert.match(log.lines.join('\n'), /3 events of it wait there/);
   });
 
   it('adjusts nothing without its audit row, of which there is one however often it is tried', async () => {

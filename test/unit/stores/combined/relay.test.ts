@@ -190,22 +190,53 @@ describe('createRelay', () => {
 });
 
 describe('createRelayLag', () => {
-  it('tells once that usage does not reach the archive, and once when it has', () => {
+  const error = new Error('connection refused');
+
+  function relayLag() {
     const log = testLog();
     const notices: StoreNotice[] = [];
-    const lag = createRelayLag({ logger: log, onNotice: (notice) => notices.push(notice), maxLagMs: 60_000 });
-    const error = new Error('connection refused');
-    lag.behind(5000, error);
-    lag.behind(64_999, error);
-    assert.deepEqual(log.lines, []);
-    lag.behind(65_000, error);
-    lag.behind(66_000, error);
+    const onNotice = (notice: StoreNotice) => notices.push(notice);
+    const lag = createRelayLag({ logger: log, onNotice, maxLagMs: 60_000, maxBacklog: 500 });
+    return { lag, lines: log.lines, notices };
+  }
+
+  it('tells once that usage does not reach the archive, and once when it has', () => {
+    const { lag, lines, notices } = relayLag();
+    lag.behind(5000, 1, error);
+    lag.behind(64_999, 2, error);
+    assert.deepEqual(lines, []);
+    lag.behind(65_000, 3, error);
+    lag.behind(66_000, 4, error);
     lag.caughtUp();
     lag.caughtUp();
-    assert.deepEqual(log.lines, [
+    assert.deepEqual(lines, [
       'error: The usage of the ledger has not reached the records for 60 s, and waits there: connection refused',
       'warn: The usage of the ledger has reached the records again',
     ]);
-    assert.deepEqual(notices, [{ type: 'usage_behind', sinceMs: 5000 }]);
+    assert.deepEqual(notices, [{ type: 'usage_behind', sinceMs: 5000, backlog: 3 }]);
+  });
+
+  it('tells once that too much waits, however short the time, and later that it takes too long', () => {
+    const { lag, lines, notices } = relayLag();
+    lag.behind(5000, 499);
+    lag.behind(6000, 500);
+    lag.behind(7000, 900);
+    lag.behind(65_000, 0, error);
+    lag.caughtUp();
+    lag.behind(70_000, 600);
+    assert.deepEqual(lines, [
+      'error: The usage of the ledger has not reached the records for 1 s, and 500 events of it wait there: more comes than is taken',
+      'error: The usage of the ledger has not reached the records for 60 s, and waits there: connection refused',
+      'warn: The usage of the ledger has reached the records again',
+      'error: The usage of the ledger has not reached the records for 0 s, and 600 events of it wait there: more comes than is taken',
+    ]);
+    assert.deepEqual(
+      notices.map((notice) => notice.type === 'usage_behind' && [notice.sinceMs, notice.backlog]),
+      [
+        [5000, 500],
+        [5000, 0],
+        [70_000, 600],
+      ],
+    );
   });
 });

@@ -62,10 +62,16 @@ describe('redisStore', () => {
     });
   }
 
-  it('refuses a prefix that is empty, not printable, or decides slots, and options that do not exist', () => {
+  it('refuses a prefix that is empty, not printable, or decides slots, too small a bound, and options that do not exist', () => {
     const client = redis();
     for (const prefix of ['', '{a}', 'a}', 'a\nb', '\ud800', 5 as unknown as string]) {
       assert.throws(() => redisStore({ client, prefix }), { name: 'TypeError', message: /prefix must be printable/ });
+    }
+    for (const maxUsageEvents of [0, 999, 1000.5, Number.NaN]) {
+      assert.throws(() => redisStore({ client, maxUsageEvents }), {
+        name: 'TypeError',
+        message: 'redisStore: maxUsageEvents must be a whole number from 1000',
+      });
     }
     const options = { client, prefx: 'a' } as unknown as { client: Redis };
     assert.throws(() => redisStore(options), {
