@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Cluster } from 'ioredis';
 import { Cluster as Cluster5 } from 'ioredis5';
 import type { RedisClient } from '../../../lib/stores/redis/client.ts';
@@ -6,13 +7,20 @@ import { createRedisLedger } from '../../../lib/stores/redis/ledger.ts';
 import { redisStore } from '../../../lib/stores/redis/redis-store.ts';
 import type { StoreNotice } from '../../../lib/stores/store.ts';
 import { storeCases } from '../../../lib/testing/index.ts';
+import { createCaller, keyId, keyScope, keyWith } from '../../../lib/testing/store-suite/caller.ts';
 import { nextVersion, sampleChange, sampleKey } from '../../../lib/testing/store-suite/sample-records.ts';
+import { createTestClock } from '../../../lib/testing/store-suite/test-clock.ts';
 import { eventually } from '../../support/eventually.ts';
 import { newPrefix } from '../../support/services/random-name.ts';
 import { type RedisCluster, redisCluster } from '../../support/services/redis-cluster.ts';
+import { type TcpProxy, tcpProxy } from '../../support/tcp-proxy.ts';
 
 const anyNumber = { maxActive: null };
 const quiet = { warn: () => undefined, error: () => undefined };
+
+function wayTo(proxy: TcpProxy | undefined) {
+  return { host: '127.0.0.1', port: proxy?.port ?? 0 };
+}
 
 describe('redisStore: Cluster', () => {
   let cluster: RedisCluster;
@@ -62,6 +70,38 @@ describe('redisStore: Cluster', () => {
     assert.ok(ofLargest >= maxUsageEvents / 2 && ofLargest < maxUsageEvents / 2 + 100, `${ofLargest} of the largest`);
     const [latest] = await client().xrevrange(stream(5), '+', '-', 'COUNT', 1);
     assert.deepEqual(latest?.[1], ['e', '{"holdId":"hold-8999"}']);
+  });
+
+  it('takes no settlement for one of somebody else that the client sent twice, since the answer to the first was lost', async () => {
+    const proxies = await Promise.all(cluster.nodes.map(({ port }) => tcpProxy(port)));
+    const ways = cluster.nodes.map((node, at) => [`${node.host}:${node.port}`, wayTo(proxies[at])] as const);
+    const proxied = new Cluster([wayTo(proxies[0])], { natMap: Object.fromEntries(ways) });
+    proxied.on('error', () => undefined);
+    try {
+      const store = redisStore({ client: proxied, prefix: newPrefix() });
+      const key = sampleKey(1, { id: keyId });
+      const inserted = await store.insertKey(key, sampleChange(), anyNumber);
+      const revision = inserted.outcome === 'inserted' ? inserted.record.revision : 0;
+      const clock = createTestClock(await store.now());
+      const caller = createCaller({ store, clock, notices: [] }, keyWith(key, { revision }));
+      // The server has the script from now on.
+      await caller.settle(await caller.hold());
+      const hold = await caller.hold({ costUsd: 1 });
+      for (const proxy of proxies) proxy.fail({ type: 'dropRepliesTo', request: hold.holdId });
+      const settling = caller.settle(hold, { costUsd: 1 });
+      await Promise.all([
+        assert.rejects(settling, { code: 'store_unavailable', message: /answer was lost/ }),
+        sleep(100).then(() => {
+          for (const proxy of proxies) proxy.fail({ type: 'cut' });
+          for (const proxy of proxies) proxy.heal();
+        }),
+      ]);
+      assert.equal((await caller.settle(hold, { costUsd: 1 })).state, 'already');
+      assert.equal((await store.balances([keyScope]))[0]?.budgets[0]?.spentNanoUsd, 1_000_000_000);
+    } finally {
+      proxied.disconnect();
+      await Promise.all(proxies.map((proxy) => proxy.close()));
+    }
   });
 
   it('loses no change and makes none twice while the slot of the records moves', async () => {
