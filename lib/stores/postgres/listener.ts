@@ -10,6 +10,8 @@ export interface ListenerOptions {
   readonly changeLog: ChangeLog;
   readonly notify: (notice: StoreNotice) => void;
   readonly logger: Logger;
+  /** Asks for changes, where none are heard of; answers how to end it. */
+  readonly pollInstead: () => () => Promise<void>;
 }
 
 /** A connection whose other end is gone says nothing: it is asked so often, and given so long to answer. */
@@ -18,17 +20,20 @@ const answerWithinMs = 5000;
 
 /**
  * Hears of the changes of other processes on a connection of its own, made of knex's settings and not taken from its pool.
- * What was said while there was none is lost: with each connection all that is cached is to be dropped.
+ * What was said while there was none is lost: with each connection all that is cached is to be dropped. Where nothing is
+ * heard at all, it asks instead.
  *
  * @returns ends it
  */
-export function startListener({ connection, changeLog, notify, logger }: ListenerOptions): () => Promise<void> {
+export function startListener(options: ListenerOptions): () => Promise<void> {
+  const { connection, changeLog, notify, logger, pollInstead } = options;
   const { knex } = connection;
   let isClosed = false;
   let failures = 0;
   let hasListened = false;
   let client: Client | undefined;
   let timer: NodeJS.Timeout | undefined;
+  let stopPolling: (() => Promise<void>) | undefined;
   let connecting = connect();
 
   async function connect(): Promise<void> {
@@ -45,11 +50,15 @@ export function startListener({ connection, changeLog, notify, logger }: Listene
       opened.on('end', () => lose(opened));
       opened.on('notification', (notification) => hear(opened, notification));
       await opened.query(`listen ${changeLog.channel}`);
-      await checkIsHeard(opened);
+      const heard = await isHeard(opened);
+      if (isClosed) return;
+      if (client !== opened) throw new Error('the connection was lost');
+      if (!heard) return giveUp(opened);
     } catch (error) {
       if (isClosed) return;
       failures += 1;
       if (failures === 1) logger.warn(`Changes of other processes are not heard of: ${messageOf(error)}`);
+      if (client !== undefined) drop(client);
       retry();
       return;
     }
@@ -60,28 +69,32 @@ export function startListener({ connection, changeLog, notify, logger }: Listene
     beat();
   }
 
-  let whenHeard: { readonly by: Client; readonly resolve: () => void } | undefined;
+  let whenHeard: { readonly by: Client; readonly resolve: (heard: boolean) => void } | undefined;
 
-  /** Behind a pooler in transaction mode `listen` succeeds, and nothing is ever heard. */
-  async function checkIsHeard(by: Client): Promise<void> {
+  /** Whether a notice of its own comes back. Behind a pooler in transaction mode `listen` succeeds, and none ever does. */
+  async function isHeard(by: Client): Promise<boolean> {
     let deadline: NodeJS.Timeout | undefined;
-    const heard = new Promise<void>((resolve, reject) => {
+    const heard = new Promise<boolean>((resolve) => {
       whenHeard = { by, resolve };
-      deadline = setTimeout(() => {
-        const remedy = "where a pooler in transaction mode is in between, set notifications: 'poll'";
-        reject(new Error(`a notice of its own did not come back within ${answerWithinMs} ms; ${remedy}`));
-      }, answerWithinMs);
+      deadline = setTimeout(resolve, answerWithinMs, false);
       deadline.unref();
     });
     try {
-      await Promise.all([heard, connection.query('select pg_notify($1, $2)', [changeLog.channel, changeLog.sender])]);
-    } catch (error) {
-      lose(by);
-      throw error;
+      await connection.query('select pg_notify($1, $2)', [changeLog.channel, changeLog.sender]);
+      return await heard;
     } finally {
       clearTimeout(deadline);
       whenHeard = undefined;
     }
+  }
+
+  function giveUp(deaf: Client): void {
+    logger.warn(
+      'Notices do not come through, as behind a pooler in transaction mode: changes of other processes are asked for ' +
+        "instead, as notifications: 'poll' does from the start",
+    );
+    drop(deaf);
+    stopPolling = pollInstead();
   }
 
   function hear(by: Client, { payload = '' }: Notification): void {
@@ -90,14 +103,18 @@ export function startListener({ connection, changeLog, notify, logger }: Listene
     if (sender !== changeLog.sender) {
       if (notice !== null) notify(notice);
     } else if (notice === null && whenHeard?.by === by) {
-      whenHeard.resolve();
+      whenHeard.resolve(true);
     }
   }
 
   function beat(): void {
     timer = setTimeout(() => {
-      if (client === undefined) return;
-      checkIsHeard(client).then(beat, () => undefined);
+      const asked = client;
+      if (asked === undefined) return;
+      isHeard(asked).then(
+        (heard) => (heard ? beat() : lose(asked)),
+        () => lose(asked),
+      );
     }, heartbeatMs);
     timer.unref();
   }
@@ -105,12 +122,17 @@ export function startListener({ connection, changeLog, notify, logger }: Listene
   /** Connects anew, once for each connection that is lost. */
   function lose(lost: Client): void {
     if (lost !== client) return;
-    client = undefined;
-    end(lost).catch(() => undefined);
+    drop(lost);
     if (isClosed || !hasListened) return;
     failures += 1;
     if (failures === 1) logger.warn('The connection that tells of changes is lost, and made anew');
     retry();
+  }
+
+  function drop(dropped: Client): void {
+    client = undefined;
+    whenHeard?.resolve(false);
+    end(dropped).catch(() => undefined);
   }
 
   function retry(): void {
@@ -128,7 +150,9 @@ export function startListener({ connection, changeLog, notify, logger }: Listene
   return async () => {
     isClosed = true;
     clearTimeout(timer);
+    whenHeard?.resolve(false);
     await connecting;
+    await stopPolling?.();
     const open = client;
     client = undefined;
     // A server that does not answer does not take leave either.

@@ -27,8 +27,9 @@ export interface PostgresStoreOptions {
   /** Where {@link migrate} has made the tables. @defaultValue 'llm_keys' */
   readonly schema?: string | undefined;
   /**
-   * How changes of other processes are heard of: `listen` keeps one connection more, made of knex's settings; `poll` asks
-   * every {@link pollMs}, for where a pooler in transaction mode is in between. @defaultValue 'listen'
+   * How changes of other processes are heard of: `listen` keeps one connection more, made of knex's settings, and polls
+   * where nothing comes through it; `poll` asks every {@link pollMs} from the start, for where a pooler in transaction mode
+   * is in between. @defaultValue 'listen'
    */
   readonly notifications?: 'listen' | 'poll' | undefined;
   /** @defaultValue 1000 */
@@ -85,7 +86,8 @@ export function postgresStore(options: PostgresStoreOptions): CombinableRecords 
   /** What goes on beside the calls, until the answer is called. */
   function run({ logger }: StoreEnvironment): () => Promise<void> {
     const hearing = { connection, changeLog, notify, logger };
-    const stopHearing = notifications === 'listen' ? startListener(hearing) : startPoller({ ...hearing, pollMs });
+    const poll = () => startPoller({ ...hearing, pollMs });
+    const stopHearing = notifications === 'listen' ? startListener({ ...hearing, pollInstead: poll }) : poll();
     const stopForgetting = startForgetting({ connection, days: retentionDays, now, logger });
     return async () => void (await Promise.all([stopHearing(), stopForgetting()]));
   }

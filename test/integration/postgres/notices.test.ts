@@ -1,5 +1,4 @@
 import assert from 'node:assert/strict';
-import type { Client } from 'pg';
 import { type PostgresStoreOptions, postgresStore } from '../../../lib/stores/postgres/postgres-store.ts';
 import type { Store, StoreNotice } from '../../../lib/stores/store.ts';
 import { anyNumber, sampleChange, sampleKey, samplePolicy } from '../../../lib/testing/store-suite/sample-records.ts';
@@ -162,32 +161,6 @@ describe('the notices of postgresStore', () => {
     assert.deepEqual(listening.notices, [next]);
     const id = 'scopeId' in change ? change.scopeId.slice('key:'.length) : '';
     assert.equal((await listening.store.findKey(id))?.id, id);
-  });
-
-  it('name the remedy where a pooler keeps them away', async () => {
-    const { knex, schema } = tables;
-    const acquire = knex.client.acquireRawConnection;
-    knex.client.acquireRawConnection = async function deaf() {
-      const client: Client = await acquire.call(knex.client);
-      const emit = client.emit.bind(client);
-      return Object.assign(client, {
-        emit: (event: string, ...values: unknown[]) =>
-          event !== 'notification' && emit(event as never, ...(values as [])),
-      });
-    };
-    try {
-      const store = postgresStore({ knex, schema });
-      let leave = () => {};
-      const warning = await new Promise<string>((resolve) => {
-        const logger = { warn: resolve, error: resolve };
-        leave = store.open({ logger, onNotice: () => assert.fail('a notice') });
-      });
-      assert.match(warning, /notifications: 'poll'/);
-      leave();
-      await store.close();
-    } finally {
-      knex.client.acquireRawConnection = acquire;
-    }
   });
 
   it('keep no connection once nobody has the store open', async () => {

@@ -49,7 +49,7 @@ function readVersion(text: string): PostgresVersion {
 function find(version: PostgresVersion): PostgresBinaries {
   const home = programsOf(version);
   hydrateSymlinks(home);
-  const user = process.getuid?.() === 0 ? nobody() : undefined;
+  const user = unprivilegedUser();
   const bin = join(home, 'native', 'bin');
   if (user === undefined || mayRun(join(bin, 'postgres'), user)) {
     return { initdb: join(bin, 'initdb'), postgres: join(bin, 'postgres'), user };
@@ -104,8 +104,10 @@ function hydrateSymlinks(home: string): void {
   execFileSync(process.execPath, [join('scripts', 'hydrate-symlinks.js')], { cwd: home });
 }
 
-/** A user whom every Unix has; an id without a name is not enough for initdb. */
-function nobody(): { uid: number; gid: number } {
+/** Whom servers run as that refuse to run as root; `undefined`: we are somebody else anyway. */
+export function unprivilegedUser(): { readonly uid: number; readonly gid: number } | undefined {
+  if (process.getuid?.() !== 0) return undefined;
+  // A user whom every Unix has; an id without a name is not enough for initdb.
   const idOf = (flag: string) => Number(execFileSync('id', [flag, 'nobody'], { encoding: 'utf8' }));
   return { uid: idOf('-u'), gid: idOf('-g') };
 }
