@@ -46,7 +46,7 @@ export async function admissions(store: Store, keyCount: number, limitCount: Lim
   return knownAdmissions(store, keyIds, limitCount);
 }
 
-/** The same, of keys that the store knows. A key that is named twice has two plans, and its calls are no group. */
+/** The same, of keys that the store knows. */
 export function knownAdmissions(store: Store, keyIds: readonly string[], limitCount: LimitCount = 6): Admissions {
   const callers = keyIds.map((keyId, index) => {
     const subject = subjectOf(keyId, index);

@@ -3,7 +3,7 @@ import { redisStore } from '../../lib/stores/redis/redis-store.ts';
 import type { Hold } from '../../lib/stores/store.ts';
 import { admissions, inParallel } from '../admissions.ts';
 import type { Bench, Figure, Report } from '../report.ts';
-import { onRedis, type RedisOfBench } from './server.ts';
+import { onRedis, prefix, type RedisOfBench } from './server.ts';
 
 const keyCount = 100_000;
 const callers = 64;
@@ -51,8 +51,8 @@ async function usedBytes(client: Redis): Promise<number> {
 }
 
 /** Of what is kept under names of this letter, `MEMORY USAGE` of some hundreds. */
-async function meanBytes(client: Redis, letter: string, prefix = 'bench:'): Promise<number> {
-  const names = await someNames(client, `${prefix}{??}:${letter}:*`);
+async function meanBytes(client: Redis, letter: string, under = prefix): Promise<number> {
+  const names = await someNames(client, `${under}{??}:${letter}:*`);
   const bytes = await Promise.all(names.map((name) => client.memory('USAGE', name, 'SAMPLES', 0)));
   if (bytes.length === 0) throw new Error(`Redis keeps nothing under the letter ${letter}`);
   return bytes.reduce<number>((sum, each) => sum + (each ?? 0), 0) / bytes.length;
@@ -68,7 +68,7 @@ async function someNames(client: Redis, pattern: string): Promise<readonly strin
 }
 
 async function bytesOfEvent(client: Redis): Promise<number> {
-  const streams = await someNames(client, 'bench:{??}:usage');
+  const streams = await someNames(client, `${prefix}{??}:usage`);
   let bytes = 0;
   let events = 0;
   for (const name of streams) {
@@ -80,9 +80,9 @@ async function bytesOfEvent(client: Redis): Promise<number> {
 
 /** By a clock that is set, so that each cell of the windows is taken. */
 async function bytesOfFullWindows(client: Redis): Promise<number> {
-  const prefix = 'full:';
+  const apart = 'full:';
   let nowMs = Date.now();
-  const store = redisStore({ client, prefix });
+  const store = redisStore({ client, prefix: apart });
   store.open({ logger: console, onNotice: () => undefined, clock: () => nowMs });
   const { pair } = await admissions(store, 1, 4);
   for (let second = 0; second < 150; second += 1) {
@@ -90,5 +90,5 @@ async function bytesOfFullWindows(client: Redis): Promise<number> {
     if (!(await pair(second))) throw new Error('A call was refused');
   }
   await store.close();
-  return meanBytes(client, 's', prefix);
+  return meanBytes(client, 's', apart);
 }

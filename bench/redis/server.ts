@@ -24,9 +24,11 @@ export async function onRedis(measure: (redis: RedisOfBench) => Promise<Report>)
   }
 }
 
+export const prefix = 'bench:';
+
 /** The same counters for every client of one server. */
 export function openRedis(client: Redis): Store {
-  const store = redisStore({ client, prefix: 'bench:' });
+  const store = redisStore({ client, prefix });
   store.open({ logger: console, onNotice: () => undefined });
   return store;
 }
