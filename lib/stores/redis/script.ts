@@ -28,28 +28,33 @@ export type RunScript = <R>(
 
 export function createScriptRunner(client: RedisClient): RunScript {
   return async ({ lua, sha1, read }, keys, args) => {
-    const given = [keys.length, ...keys, ...args] as const;
-    return read(
-      await asked(async () => {
-        try {
-          return await client.evalsha(sha1, ...given);
-        } catch (error) {
-          // The cache is empty after a restart, a failover or SCRIPT FLUSH; nothing has run then.
-          if (!(error instanceof Error && error.message.startsWith('NOSCRIPT'))) throw error;
-          return client.eval(lua, ...given);
-        }
-      }),
-    );
+    let reply: unknown;
+    try {
+      reply = await client.evalsha(sha1, keys.length, ...keys, ...args);
+    } catch (error) {
+      if (!isForgotten(error)) throw noAnswer(error);
+      reply = await asked(() => client.eval(lua, keys.length, ...keys, ...args));
+    }
+    return read(reply);
   };
+}
+
+/** The cache of scripts is empty after a restart, a failover or SCRIPT FLUSH; nothing has run then. */
+function isForgotten(error: unknown): boolean {
+  return error instanceof Error && error.message.startsWith('NOSCRIPT');
 }
 
 /** What Redis answers; that it does not is told by the one error that a store throws. */
 export async function asked<T>(command: () => Promise<T>): Promise<T> {
   try {
     return await command();
-  } catch (cause) {
-    throw new StoreUnavailableError('Redis could not answer', { cause });
+  } catch (error) {
+    throw noAnswer(error);
   }
+}
+
+function noAnswer(cause: unknown): StoreUnavailableError {
+  return new StoreUnavailableError('Redis could not answer', { cause });
 }
 
 export function isText(reply: unknown): reply is string {

@@ -68,8 +68,7 @@ export function createAdmittingTogether({ context, compilePlan, admitAlone }: To
   }
 
   function admitBatch(home: number, batch: readonly Waiting[]): void {
-    const ids = new Set(batch.map(({ request }) => request.holdId));
-    if (batch.length === 1 || ids.size < batch.length) {
+    if (batch.length === 1 || new Set(batch.map(({ request }) => request.holdId)).size < batch.length) {
       for (const { request, answer } of batch) answer(admitAlone(request));
       return;
     }

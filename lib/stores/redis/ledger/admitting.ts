@@ -38,10 +38,20 @@ export function createAdmitting({ context, expiry, parts, copies, drawNonce }: A
   const askPart = createAskPart(context, expiry, copies);
   const suspects = createSuspects();
 
-  async function place(call: Call): Promise<AdmitVerdict> {
+  /** Where all counters are in one shard, as they are unless there are several nodes. */
+  async function placeAtHome(call: Call): Promise<AdmitVerdict> {
+    const { request, compiled } = call;
+    const verdict = await askPart(call, { part: compiled.home, clamp: request.clamp, isProbe: false });
+    if (verdict.outcome !== 'admitted') return merged(request.plan, [{ part: compiled.home, verdict }]);
+    const [, , , , ...left] = verdict.numbers;
+    const ids = { holdId: call.holdId, callId: call.callId, leaseMs: call.leaseMs, home: compiled.home.shard };
+    return admitted(request, ids, verdict.numbers, left.map(finite), verdict.kept);
+  }
+
+  async function placeInAll(call: Call): Promise<AdmitVerdict> {
     const { home, others } = call.compiled;
     const letIn: Asked[] = [];
-    let clamp = others.length === 0 ? call.request.clamp : await commonClamp(call);
+    let clamp = await commonClamp(call);
     const suspect = suspects.of(call.compiled);
     if (suspect !== undefined) {
       const verdict = await askPart(call, { part: suspect, clamp, isProbe: true });
@@ -53,7 +63,7 @@ export function createAdmitting({ context, expiry, parts, copies, drawNonce }: A
       letIn.push({ part, verdict });
       clamp = lowered(clamp, verdict);
     }
-    if (others.length > 0 && call.replacesFirst && 'hold' in call.request) await replaceFirst(call.request);
+    if (call.replacesFirst && 'hold' in call.request) await replaceFirst(call.request);
     return granted(call, letIn);
 
     async function ask(part: PlanPart): Promise<PartVerdict> {
@@ -65,6 +75,10 @@ export function createAdmitting({ context, expiry, parts, copies, drawNonce }: A
         throw error;
       }
     }
+  }
+
+  function place(call: Call): Promise<AdmitVerdict> {
+    return call.compiled.others.length === 0 ? placeAtHome(call) : placeInAll(call);
   }
 
   function probe(call: Call, clamp: Clamp | undefined, except?: PlanPart): Promise<readonly Asked[]> {
