@@ -46,7 +46,7 @@ import { createWebhooks } from './webhooks/webhooks.ts';
 const sweepEveryMs = 1000;
 const sweepAtMost = 1000;
 /** So many times as long as for other answers the store may take for lists and sums. */
-const reportPatience = 10;
+const reportPatience = 20;
 
 /**
  * Makes the service that issues virtual keys, verifies them, and holds calls against their limits.

@@ -39,7 +39,7 @@ export interface CreateVirtualKeysOptions {
   leaseMs?: number | undefined;
   /** Whether a hold that was never settled is charged by its estimate. @defaultValue 'charge' */
   onAbandoned?: 'charge' | 'release' | undefined;
-  /** How long the store may take for an answer; ten times as long for lists and sums of usage. @defaultValue 500 */
+  /** How long the store may take for an answer; twenty times as long for lists and sums of usage. @defaultValue 500 */
   storeTimeoutMs?: number | undefined;
   /** Written into a body that names no cap for its output, and reserved; absent: the model's longest output is reserved. */
   defaultOutputCap?: number | undefined;

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import type { CombinableRecords } from '../../../lib/stores/combinable.ts';
 import { postgresStore } from '../../../lib/stores/postgres/postgres-store.ts';
 import type { Store } from '../../../lib/stores/store.ts';
-import { eventually } from '../../support/eventually.ts';
+import { until } from '../../support/fleet/until.ts';
 import { fillBareTables } from '../../support/services/bare-tables.ts';
 import { createPlannedSchema, type PlannedSchema } from '../../support/services/postgres-plans.ts';
 
@@ -87,7 +87,7 @@ describe('the lists of postgresStore', function () {
   before(async () => {
     tables = await createPlannedSchema();
     await fillBareTables(tables, fill.replaceAll(':rows', String(rowCount)));
-    for (const table of filled) await eventually(() => isVacuumed(table), `The vacuum of ${table}`);
+    for (const table of filled) await until(`The vacuum of ${table}`, () => isVacuumed(table), Boolean);
     store = postgresStore({ knex: tables.knex, schema: tables.schema });
     await store.ping();
   });
