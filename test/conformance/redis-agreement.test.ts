@@ -205,7 +205,7 @@ describe('redisStore', () => {
     const client = new Cluster([...cluster.nodes]);
     try {
       // At once, what is about to be given back may stand in the way.
-      await agreesWithMemory(client, { burstsAtOnce: false, histories: 400 });
+      await agreesWithMemory(client, { burstsAtOnce: false, histories: 100 });
     } finally {
       client.disconnect();
       await cluster.stop();

@@ -15,6 +15,12 @@ local hold_id, expected = ARGV[4], cjson.decode(ARGV[5])
 local ends = redis.call('ZSCORE', KEYS[2], hold_id)
 if not ends or not is_over(ends) then return { 'kept', jumps, {}, '' } end
 
+-- Lost with its node, while its lease was not.
+if redis.call('EXISTS', KEYS[1]) == 0 then
+  redis.call('ZREM', KEYS[2], hold_id)
+  return { 'kept', jumps, {}, '' }
+end
+
 local is_expected = {}
 for _, call in ipairs(expected.calls) do is_expected['c:' .. call.id] = true end
 local changes = { 'n', 0 }
@@ -130,7 +136,8 @@ return { 'done', first, charged }
 --   refused: position (0: the request alone is too large), retry in ms (-1: never), remaining, whether leases are over
 --   fits: remaining, output tokens (-1: no clamp); of a probe that is not refused
 --   stale: position of the scope, revision    unseeded: positions    stale_clock: now    missing: scopes to declare
---   over: the lease of the hold is over       expired, id_conflict, hold_ended, too_old
+--   over: the lease of the hold is over       not_first: the first call has ended, and nobody takes its place
+--   expired, id_conflict, hold_ended, too_old
 
 local _, minted_at, tokens, cost, not_after, lease_ms = unpack(numbers)
 local plan, body, hold_id = cjson.decode(ARGV[2]), ARGV[3], ARGV[4]
@@ -344,6 +351,11 @@ if special.replacesFirst and known[3] and known[3]:sub(1, 1) == 'o' then
     if positions[name] then replaced.fields[positions[name]] = fields else missing[#missing + 1] = name end
   end
   if #missing > 0 and not is_elsewhere then return { 'missing', jumps, missing } end
+end
+
+-- Others have let the call in as one that takes the place of the first.
+if special.replacesFirst and special.others and not replaced and not special.isProbe then
+  return { 'not_first', jumps }
 end
 
 local scopes, scope_of = {}, {}
@@ -776,7 +788,7 @@ return due
 --
 -- KEYS[1] the hold (hash)   KEYS[2] leases of its shard   KEYS[3] stream of usage   KEYS[4] days of all keys
 -- KEYS[5] sums of the day   KEYS[6] days of the key       KEYS[7..] the scopes of takes, then further ones
--- numbers: at, tokens, cost: what was taken; of a settlement input, output, cache read, cache write, cost
+-- numbers: when it was taken; of a settlement input, output, cache read, cache write, cost
 -- ARGV[2], ARGV[3] as in ledger-usage.lua   ARGV[4] id of the hold   ARGV[5] id of the call
 -- ARGV[6] takes of the call, as JSON
 -- ARGV[7] nothing, or as JSON what a call needs that is not simply open: scopes, names of the further ones; abandoned, its
@@ -787,7 +799,7 @@ return due
 --   and whether it has ended; or missing, jumps, scopes to declare: ARGV[7] is needed
 
 local ended_ms = 3600000
-local _, at, tokens, cost, input, output, cache_read, cache_write, used_cost = unpack(numbers)
+local _, at, input, output, cache_read, cache_write, used_cost = unpack(numbers)
 local hold_id, call_field = ARGV[4], 'c:' .. ARGV[5]
 local special = ARGV[7] ~= '' and cjson.decode(ARGV[7])
 local others = ARGV[8]
@@ -879,7 +891,9 @@ local function line_of_settlement(event)
 end
 
 if is_open and state == 'o' then
-  local correction = { at = at, counted = tokens, tokens = 0, held = cost, spent = 0 }
+  -- Whoever has not heard what was granted ends it by what was asked for.
+  local _, _, _, taken = unpack_call(value)
+  local correction = { at = taken[1], counted = taken[2], tokens = 0, held = taken[3], spent = 0 }
   if is_settlement then correction.tokens, correction.spent = input + output, used_cost end
   local charged = correct_all(correction)
   if is_settlement then append_line(keys, line_of_settlement(ARGV[10])) end
@@ -1710,15 +1724,16 @@ return { entries, texts }
   'read-hold': `-- Reads a hold, or what one took in this shard.
 --
 -- KEYS[1] the hold (hash)
--- Result: now, shard of its home ('': here), its other shards, takes of its first call (JSON); then for each open call, the
+-- Result: now, shard of its home ('': here), its other shards, whether it has ended, takes of its first call (JSON); then for each open call, the
 --   first one first: id, numbers, body
 
-local found, takes, home, others = {}, '[]', '', ''
+local found, takes, home, others, has_ended = {}, '[]', '', '', 0
 local fields = redis.call('HGETALL', KEYS[1])
 for index = 1, #fields, 2 do
   local field, value = fields[index], fields[index + 1]
   if field == 'h' then home = value end
   if field == 'p' then others = value end
+  if field == 'n' and value == '0' then has_ended = 1 end
   local state = value:sub(1, 1)
   if field == 'c:' and #value > 1 and (state == 'o' or state == 'r' or state == 'e') then takes = first_takes(value) end
   if field:sub(1, 2) == 'c:' and state == 'o' then
@@ -1727,7 +1742,7 @@ for index = 1, #fields, 2 do
   end
 end
 table.sort(found, function(a, b) return a[4] < b[4] end)
-return { now, home, others, takes, found }
+return { now, home, others, has_ended, takes, found }
 `,
   'read-sums': `-- Reads sums of usage.
 --

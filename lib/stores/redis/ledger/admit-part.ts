@@ -47,6 +47,8 @@ export type PartVerdict =
   | { readonly outcome: 'stale'; readonly scopeId: ScopeId; readonly revision: number }
   | { readonly outcome: 'unseeded'; readonly scopeIds: readonly ScopeId[] }
   | { readonly outcome: 'stale_clock'; readonly nowMs: number }
+  /** The first call has ended, whose place this one was to take. */
+  | { readonly outcome: 'not_first' }
   | { readonly outcome: 'expired' | 'id_conflict' | 'hold_ended' | 'too_old' };
 
 type AdmitReply =
@@ -58,7 +60,7 @@ type AdmitReply =
   | readonly [outcome: 'unseeded', Jumps, positions: readonly number[]]
   | readonly [outcome: 'stale_clock', Jumps, nowMs: number]
   | readonly [outcome: 'missing', Jumps, scopes: readonly string[]]
-  | readonly [outcome: 'over' | 'expired' | 'id_conflict' | 'hold_ended' | 'too_old', Jumps];
+  | readonly [outcome: 'over' | 'not_first' | 'expired' | 'id_conflict' | 'hold_ended' | 'too_old', Jumps];
 
 const admitScript = ledgerScript<AdmitReply | CallNumbers>(
   'ledger-time',
@@ -115,7 +117,8 @@ export function createAskPart(context: LedgerContext, expiry: Expiry, copies: Fe
       case 'refused': {
         const [outcome, , by, retryMs, remaining, isOver] = reply;
         // A hold whose lease is over may stand in the way.
-        if (isOver === 1 && !isSecondTry && (await expiry.sweepShards([part.shard], 64)) > 0) {
+        if (isOver === 1 && !isSecondTry) {
+          await expiry.sweepShards([part.shard], 64);
           return askPart(call, asked, further, true);
         }
         return { outcome, by, retryAfterMs: retryMs < 0 ? null : retryMs, remaining };

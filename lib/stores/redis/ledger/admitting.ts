@@ -59,6 +59,10 @@ export function createAdmitting({ context, expiry, parts, copies, drawNonce }: A
     }
     for (const part of [...others, home]) {
       const verdict = await ask(part);
+      if (verdict.outcome === 'not_first') {
+        await undo(call, letIn);
+        return place({ ...call, replacesFirst: false });
+      }
       if (verdict.outcome !== 'admitted') return refuse(call, letIn, { part, verdict }, clamp);
       letIn.push({ part, verdict });
       clamp = lowered(clamp, verdict);

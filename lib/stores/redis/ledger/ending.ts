@@ -50,7 +50,7 @@ export function createEnding(context: LedgerContext, parts: Parts) {
     further?: readonly ScopeId[],
   ): Promise<{ readonly state: string; readonly charged: readonly ChargedBudget[] }> {
     const home = names.homeOf(hold);
-    const { atMs, holdId, callId, subject, amounts } = hold;
+    const { atMs, holdId, callId, subject } = hold;
     const byShard = splitTakes(hold.takes);
     const takes = byShard.get(home) ?? compileTakes([]);
     const others = writeShards([...byShard.keys()].filter((shard) => shard !== home));
@@ -72,7 +72,7 @@ export function createEnding(context: LedgerContext, parts: Parts) {
       context,
       endCallScript,
       keys,
-      [atMs, amounts.tokens, amounts.costNanoUsd, ...written.numbers],
+      [atMs, ...written.numbers],
       ...usageBounds,
       holdId,
       quoted(callId),

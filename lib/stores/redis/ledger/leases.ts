@@ -45,7 +45,7 @@ export function createLeases(context: LedgerContext, parts: Parts) {
     if (home !== undefined) {
       return (await parts.resolve(place, home, found)) === 'over' && endHold(home, holdId);
     }
-    if (found.calls.length === 0 && found.others.length > 0) {
+    if (found.hasEnded && found.others.length > 0) {
       await parts.repair(place, found.others);
       return false;
     }

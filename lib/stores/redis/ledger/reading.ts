@@ -7,7 +7,14 @@ import { readShards } from './shards.ts';
 import { readTakes } from './takes.ts';
 
 type FoundCall = readonly [callId: string, CallNumbers, body: string];
-type HoldReply = readonly [nowMs: number, home: string, others: string, takes: string, readonly FoundCall[]];
+type HoldReply = readonly [
+  nowMs: number,
+  home: string,
+  others: string,
+  hasEnded: 0 | 1,
+  takes: string,
+  readonly FoundCall[],
+];
 
 const readHoldScript = ledgerScript<HoldReply>('ledger-time', 'ledger-holds', 'read-hold');
 
@@ -24,6 +31,8 @@ export interface FoundHold {
   readonly home: number | undefined;
   /** The other shards from which it took. */
   readonly others: readonly number[];
+  /** It waits for other shards to follow. */
+  readonly hasEnded: boolean;
   /** The scopes here of which it has a slot. */
   readonly slots: readonly ScopeId[];
   /** The open ones, the first one first. */
@@ -32,12 +41,13 @@ export interface FoundHold {
 
 export async function readHold(context: LedgerContext, { shard, holdId }: HoldPlace): Promise<FoundHold> {
   const reply = await runAct(context, readHoldScript, [context.names.hold(shard, holdId)], []);
-  const [nowMs, home, others, takes, found] = reply;
+  const [nowMs, home, others, hasEnded, takes, found] = reply;
   const slots = readTakes(takes).filter(({ measure }) => measure === 'concurrency');
   return {
     nowMs,
     home: home === '' ? undefined : Number(home),
     others: readShards(others),
+    hasEnded: hasEnded === 1,
     slots: slots.map(({ scopeId }) => scopeId),
     calls: found.map(([callId, [atMs, tokens, costNanoUsd], text]) => {
       const body = readBody(text);

@@ -13,6 +13,12 @@ local hold_id, expected = ARGV[4], cjson.decode(ARGV[5])
 local ends = redis.call('ZSCORE', KEYS[2], hold_id)
 if not ends or not is_over(ends) then return { 'kept', jumps, {}, '' } end
 
+-- Lost with its node, while its lease was not.
+if redis.call('EXISTS', KEYS[1]) == 0 then
+  redis.call('ZREM', KEYS[2], hold_id)
+  return { 'kept', jumps, {}, '' }
+end
+
 local is_expected = {}
 for _, call in ipairs(expected.calls) do is_expected['c:' .. call.id] = true end
 local changes = { 'n', 0 }

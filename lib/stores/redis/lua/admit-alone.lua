@@ -16,7 +16,8 @@
 --   refused: position (0: the request alone is too large), retry in ms (-1: never), remaining, whether leases are over
 --   fits: remaining, output tokens (-1: no clamp); of a probe that is not refused
 --   stale: position of the scope, revision    unseeded: positions    stale_clock: now    missing: scopes to declare
---   over: the lease of the hold is over       expired, id_conflict, hold_ended, too_old
+--   over: the lease of the hold is over       not_first: the first call has ended, and nobody takes its place
+--   expired, id_conflict, hold_ended, too_old
 
 local _, minted_at, tokens, cost, not_after, lease_ms = unpack(numbers)
 local plan, body, hold_id = cjson.decode(ARGV[2]), ARGV[3], ARGV[4]

@@ -47,6 +47,11 @@ if special.replacesFirst and known[3] and known[3]:sub(1, 1) == 'o' then
   if #missing > 0 and not is_elsewhere then return { 'missing', jumps, missing } end
 end
 
+-- Others have let the call in as one that takes the place of the first.
+if special.replacesFirst and special.others and not replaced and not special.isProbe then
+  return { 'not_first', jumps }
+end
+
 local scopes, scope_of = {}, {}
 local at = fields_at
 for position = 1, scope_count do

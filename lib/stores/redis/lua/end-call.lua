@@ -2,7 +2,7 @@
 --
 -- KEYS[1] the hold (hash)   KEYS[2] leases of its shard   KEYS[3] stream of usage   KEYS[4] days of all keys
 -- KEYS[5] sums of the day   KEYS[6] days of the key       KEYS[7..] the scopes of takes, then further ones
--- numbers: at, tokens, cost: what was taken; of a settlement input, output, cache read, cache write, cost
+-- numbers: when it was taken; of a settlement input, output, cache read, cache write, cost
 -- ARGV[2], ARGV[3] as in ledger-usage.lua   ARGV[4] id of the hold   ARGV[5] id of the call
 -- ARGV[6] takes of the call, as JSON
 -- ARGV[7] nothing, or as JSON what a call needs that is not simply open: scopes, names of the further ones; abandoned, its
@@ -13,7 +13,7 @@
 --   and whether it has ended; or missing, jumps, scopes to declare: ARGV[7] is needed
 
 local ended_ms = 3600000
-local _, at, tokens, cost, input, output, cache_read, cache_write, used_cost = unpack(numbers)
+local _, at, input, output, cache_read, cache_write, used_cost = unpack(numbers)
 local hold_id, call_field = ARGV[4], 'c:' .. ARGV[5]
 local special = ARGV[7] ~= '' and cjson.decode(ARGV[7])
 local others = ARGV[8]
@@ -105,7 +105,9 @@ local function line_of_settlement(event)
 end
 
 if is_open and state == 'o' then
-  local correction = { at = at, counted = tokens, tokens = 0, held = cost, spent = 0 }
+  -- Whoever has not heard what was granted ends it by what was asked for.
+  local _, _, _, taken = unpack_call(value)
+  local correction = { at = taken[1], counted = taken[2], tokens = 0, held = taken[3], spent = 0 }
   if is_settlement then correction.tokens, correction.spent = input + output, used_cost end
   local charged = correct_all(correction)
   if is_settlement then append_line(keys, line_of_settlement(ARGV[10])) end

@@ -90,4 +90,22 @@ export const clampingCases: readonly StoreCase[] = [
     if (first.outcome !== 'admitted' || again.outcome !== 'admitted') assert.fail('not admitted');
     assert.deepEqual([again.hold, again.outputTokens], [first.hold, first.outputTokens]);
   }),
+
+  storeCase(
+    'ledger',
+    'a clamped call whose grant nobody heard of is cancelled by what was asked for',
+    async (session) => {
+      const { store } = session;
+      const caller = await createKnownCaller(session, keyWith({ tpmLimit: 1500, maxBudgetNanoUsd: 1_000_000_000 }));
+      const request = caller.admitRequest(most);
+      const verdict = await store.admit(request);
+      if (verdict.outcome !== 'admitted') assert.fail(verdict.outcome);
+      await caller.hold({ tokens: 300, costUsd: 0.5 });
+      const smaller = await caller.hold(most);
+      assert.ok(smaller.amounts.tokens < request.amounts.tokens);
+      for (const hold of [verdict.hold, smaller]) await store.cancel({ ...hold, amounts: request.amounts });
+      const { windows, budgets } = await standingOf(store, keyScope);
+      assert.deepEqual([windows, budgets], [{ tpm: 300 }, { main: { spent: 0, held: 0.5 } }]);
+    },
+  ),
 ];

@@ -1,0 +1,290 @@
+import assert from 'node:assert/strict';
+import { Cluster } from 'ioredis';
+import type { ScopeId } from '../../../lib/limits/limit.ts';
+import type { RedisClient } from '../../../lib/stores/redis/client.ts';
+import { redisStore } from '../../../lib/stores/redis/redis-store.ts';
+import { shardOf } from '../../../lib/stores/shard.ts';
+import type { Hold, Store, StoreNotice } from '../../../lib/stores/store.ts';
+import { createKnownCaller, keyScope, keyWith, limited } from '../../../lib/testing/store-suite/caller.ts';
+import { seededRandom } from '../../../lib/testing/store-suite/random.ts';
+import { sampleChange, samplePolicy } from '../../../lib/testing/store-suite/sample-records.ts';
+import { nothingCounted, standingOf } from '../../../lib/testing/store-suite/standing.ts';
+import type { Session } from '../../../lib/testing/store-suite/store-case.ts';
+import { createTestClock, hourMs, secondMs } from '../../../lib/testing/store-suite/test-clock.ts';
+import { type ScriptFate, withScriptFates } from '../../support/faulty-commands.ts';
+import { newPrefix } from '../../support/services/random-name.ts';
+import { type RedisCluster, redisCluster } from '../../support/services/redis-cluster.ts';
+
+const budget = { maxBudgetNanoUsd: 10_000_000_000 };
+const scopeIds: readonly ScopeId[] = [keyScope, 'user:ann', 'team:red'];
+const leaseMs = 120_000;
+
+describe('redisStore: counters in several slots', () => {
+  let cluster: RedisCluster;
+  let client: Cluster;
+  let faulty: RedisClient;
+  let prefix: string;
+  let fateOf: (keys: readonly string[]) => ScriptFate;
+  let session: Session;
+  let leave: () => void;
+
+  before(async function () {
+    this.timeout(60_000);
+    cluster = await redisCluster();
+    client = new Cluster([...cluster.nodes]);
+    faulty = withScriptFates(client, (keys) => fateOf(keys));
+  });
+
+  after(async () => {
+    client.disconnect();
+    await cluster.stop();
+  });
+
+  beforeEach(() => {
+    prefix = newPrefix();
+    fateOf = () => 'done';
+    const store = redisStore({ client: faulty, prefix });
+    const clock = createTestClock();
+    const notices: StoreNotice[] = [];
+    const logger = { warn: () => undefined, error: () => undefined };
+    leave = store.open({ clock: clock.now, logger, onNotice: (notice) => notices.push(notice) });
+    session = { store, clock, notices };
+  });
+
+  afterEach(() => leave());
+
+  const tagOf = (scopeId: ScopeId) => `{${String(shardOf(scopeId)).padStart(2, '0')}}`;
+  const isIn = (keys: readonly string[], scopeId: ScopeId) => keys.some((key) => key.includes(tagOf(scopeId)));
+
+  /** A key whose owner and team have budgets, too, each in another slot. */
+  function spreadCaller(limits: { readonly key?: object; readonly user?: object; readonly team?: object } = {}) {
+    const { key = budget, user = budget, team = budget } = limits;
+    return createKnownCaller(session, keyWith(key), limited('user:ann', user), limited('team:red', team));
+  }
+
+  async function standings(store: Store) {
+    return Promise.all(scopeIds.map((scopeId) => standingOf(store, scopeId)));
+  }
+
+  async function spent(): Promise<readonly number[]> {
+    return (await standings(session.store)).map(({ budgets }) => budgets.main?.spent ?? 0);
+  }
+
+  async function sweepAll(): Promise<void> {
+    for (let round = 0; round < 4; round += 1) {
+      session.clock.advance(leaseMs);
+      await session.store.sweep(1000);
+    }
+  }
+
+  /** Everything but records and current counters goes by itself. */
+  async function keysWithoutEnd(): Promise<readonly string[]> {
+    const masters = client.nodes('master');
+    const found = await Promise.all(
+      masters.map(async (node) => {
+        const keys = await node.keys(`${prefix}*`);
+        const lasting = await Promise.all(keys.map(async (key) => ((await node.pttl(key)) === -1 ? [key] : [])));
+        return lasting.flat();
+      }),
+    );
+    const isExpected = (key: string) => /\}:(s:|usage$|days$|leases$)/.test(key);
+    return found.flat().filter((key) => !isExpected(key));
+  }
+
+  it('a call counts in all of them, each in a slot of its own', async () => {
+    assert.equal(new Set(scopeIds.map(shardOf)).size, 3);
+    const caller = await spreadCaller();
+    const hold = await caller.hold({ tokens: 10, costUsd: 1 });
+    const held = { main: { spent: 0, held: 1 } };
+    for (const standing of await standings(session.store)) assert.deepEqual(standing.budgets, held);
+    const settled = await caller.settle(hold, { inputTokens: 5, costUsd: 0.25 });
+    assert.deepEqual(
+      settled.charged.map(({ scopeId, spentNanoUsd }) => [scopeId, spentNanoUsd]).sort(),
+      scopeIds.map((scopeId) => [scopeId, 250_000_000]).sort(),
+    );
+    assert.deepEqual(await spent(), [0.25, 0.25, 0.25]);
+    assert.deepEqual(await keysWithoutEnd(), []);
+  });
+
+  it('a call that the last of them refuses is counted in none', async () => {
+    const caller = await spreadCaller({
+      key: { maxBudgetNanoUsd: 0 },
+      team: { ...budget, rpmLimit: 5, maxParallelRequests: 5 },
+    });
+    for (let call = 0; call < 10; call += 1) {
+      assert.equal((await caller.refused({ tokens: 10, costUsd: 1 })).by, `${keyScope}/main`);
+    }
+    for (const standing of await standings(session.store)) assert.deepEqual(standing, nothingCounted);
+    assert.deepEqual(await keysWithoutEnd(), []);
+  });
+
+  it('what a process took that died before the home was asked comes back with the lease, and is no event', async () => {
+    const caller = await spreadCaller({ team: { ...budget, maxParallelRequests: 1 } });
+    fateOf = (keys) => (isIn(keys, keyScope) ? 'lost on its way' : 'done');
+    await assert.rejects(async () => caller.admit({ tokens: 10, costUsd: 1, holdId: 'lost' }));
+    fateOf = () => 'done';
+    assert.equal((await standingOf(session.store, 'team:red')).openHolds, 1);
+    assert.equal((await caller.refused({ costUsd: 1 })).by, 'team:red/parallel');
+    session.clock.advance(leaseMs);
+    await caller.hold({ costUsd: 2 });
+    assert.deepEqual((await standingOf(session.store, 'team:red')).budgets, { main: { spent: 0, held: 2 } });
+    assert.deepEqual((await session.store.usageEvents(null, 10)).events, []);
+    assert.ok(session.notices.every(({ type }) => type === 'missed'));
+    // Should the home be asked after all, it is too late.
+    const late = { tokens: 10, costUsd: 1, holdId: 'lost', mintedAtMs: session.clock.now() };
+    assert.deepEqual(await caller.admit(late), { outcome: 'hold_ended' });
+  });
+
+  it('what others have not heard of a settlement they learn soon, once', async () => {
+    const caller = await spreadCaller();
+    const holds = [await caller.hold({ costUsd: 1 }), await caller.hold({ costUsd: 1 })];
+    fateOf = (keys) => (isIn(keys, 'team:red') ? 'lost on its way' : 'done');
+    for (const hold of holds) assert.equal((await caller.settle(hold, { costUsd: 0.5 })).state, 'settled');
+    fateOf = () => 'done';
+    assert.deepEqual((await standingOf(session.store, 'team:red')).budgets, { main: { spent: 0, held: 2 } });
+    session.clock.advance(10 * secondMs);
+    await session.store.sweep(100);
+    assert.deepEqual(await spent(), [1, 1, 1]);
+    await sweepAll();
+    assert.deepEqual(await spent(), [1, 1, 1]);
+    assert.equal((await session.store.usageEvents(null, 10)).events.length, 2);
+    assert.deepEqual(await keysWithoutEnd(), []);
+  });
+
+  it('the end of a lease is charged in all of them, and a late settlement corrects it in all', async () => {
+    const caller = await spreadCaller();
+    const hold = await caller.hold({ costUsd: 1 });
+    session.clock.advance(leaseMs);
+    assert.equal(await session.store.sweep(10), 1);
+    assert.deepEqual(await spent(), [1, 1, 1]);
+    const abandoned = session.notices.flatMap((notice) => (notice.type === 'abandoned' ? [notice.charged.length] : []));
+    assert.deepEqual(abandoned, [3]);
+    assert.equal((await caller.settle(hold, { costUsd: 3 })).state, 'late');
+    assert.equal((await caller.settle(hold, { costUsd: 3 })).state, 'already');
+    assert.deepEqual(await spent(), [3, 3, 3]);
+  });
+
+  it('a hold outlives its lease elsewhere for as long as its home renews it', async () => {
+    const caller = await spreadCaller();
+    const hold = await caller.hold({ costUsd: 1 });
+    for (let renewal = 0; renewal < 8; renewal += 1) {
+      session.clock.advance(leaseMs / 2);
+      assert.deepEqual(await session.store.renew(hold), { state: 'renewed' });
+      assert.equal(await session.store.sweep(10), 0);
+    }
+    for (const { budgets } of await standings(session.store)) assert.deepEqual(budgets.main, { spent: 0, held: 1 });
+    assert.equal((await caller.settle(hold, { costUsd: 0.5 })).state, 'settled');
+    assert.deepEqual(await spent(), [0.5, 0.5, 0.5]);
+  });
+
+  it('a settlement is charged in full where a node lost what was held', async () => {
+    const caller = await spreadCaller();
+    const atTeam = await caller.hold({ costUsd: 1, holdId: 'lost-at-team' });
+    const atHome = await caller.hold({ costUsd: 1, holdId: 'lost-at-home' });
+    await client.del(`${prefix}${tagOf('team:red')}:h:lost-at-team`, `${prefix}${tagOf('team:red')}:leases`);
+    await client.del(`${prefix}${tagOf(keyScope)}:h:lost-at-home`);
+    await client.zrem(`${prefix}${tagOf(keyScope)}:leases`, 'lost-at-home');
+    await sweepAll();
+    assert.equal((await caller.settle(atHome, { costUsd: 2 })).state, 'lost_hold');
+    assert.equal((await caller.settle(atTeam, { costUsd: 2 })).state, 'late');
+    await sweepAll();
+    assert.deepEqual(await spent(), [4, 4, 4]);
+    assert.deepEqual(await keysWithoutEnd(), []);
+  });
+
+  it('a change of a policy that limited nothing is heard of in every slot', async () => {
+    const noPolicy = limited('team:red', {}, { revision: 0, limits: null });
+    const caller = await createKnownCaller(session, keyWith(budget), noPolicy);
+    await caller.hold();
+    const policy = samplePolicy(session.clock.now(), { rpmLimit: 0 });
+    assert.equal((await session.store.putPolicy('team:red', policy, sampleChange())).outcome, 'updated');
+    assert.equal((await caller.admit()).outcome, 'stale');
+  });
+
+  for (const seed of Array.from({ length: 8 }, (_, at) => at + 1)) {
+    it(`whatever breaks, all slots agree in the end with the usage record (seed ${seed})`, async function () {
+      this.timeout(60_000);
+      await live(seededRandom(seed));
+    });
+  }
+
+  /** Callers at once on a store whose scripts are lost, before or after they ran. */
+  async function live(random: () => number): Promise<void> {
+    const { store, clock } = session;
+    const limits = { ...budget, maxBudgetNanoUsd: 60_000_000_000, tpmLimit: 2000, maxParallelRequests: 30 };
+    const caller = await spreadCaller({ key: limits, user: limits, team: { ...limits, maxParallelRequests: 25 } });
+    const holds: Hold[] = [];
+    const unknown: (() => Promise<unknown>)[] = [];
+    const pick = () => holds[Math.floor(random() * holds.length)];
+
+    async function tryTo(act: () => Promise<unknown>, again = act): Promise<void> {
+      try {
+        await act();
+      } catch {
+        unknown.push(again);
+      }
+    }
+
+    async function step(): Promise<void> {
+      const dice = random();
+      const hold = pick();
+      if (dice < 0.45 || hold === undefined) {
+        const request = caller.admitRequest({ tokens: 20, costUsd: 0.1 + random() });
+        const asked: Hold = { ...request, callId: '', home: '', takes: request.plan.takes, atMs: clock.now() };
+        const admit = async () => {
+          const verdict = await store.admit(request);
+          if (verdict.outcome === 'admitted') holds.push(verdict.hold);
+        };
+        // Whoever cannot know whether a call was let in cancels it, or is never heard of again.
+        await tryTo(admit, async () => random() < 0.5 && store.cancel(asked));
+      } else if (dice < 0.6) {
+        const callId = `call-${random()}`;
+        const replacesFirst = random() < 0.5;
+        await tryTo(
+          async () => {
+            const verdict = await caller.extend(hold, { callId, costUsd: random(), tokens: 10, replacesFirst });
+            if (verdict.outcome === 'admitted') holds.push(verdict.hold);
+          },
+          async () => store.cancel({ ...hold, callId }),
+        );
+      } else if (dice < 0.8) {
+        const consumed = { inputTokens: 5, costUsd: random() };
+        await tryTo(() => caller.settle(hold, consumed));
+      } else if (dice < 0.88) await tryTo(async () => store.cancel(hold));
+      else if (dice < 0.94) await tryTo(async () => store.renew(hold));
+      else if (dice < 0.97)
+        await tryTo(
+          () => store.sweep(10),
+          async () => undefined,
+        );
+      else clock.advance(Math.floor(random() * 50_000));
+    }
+
+    fateOf = () => {
+      const dice = random();
+      return dice < 0.05 ? 'lost on its way' : dice < 0.1 ? 'done, and its answer lost' : 'done';
+    };
+    const steps = Array.from({ length: 4 }, async () => {
+      for (let at = 0; at < 60; at += 1) await step();
+    });
+    await Promise.all(steps);
+
+    fateOf = () => 'done';
+    for (const again of unknown) await again();
+    clock.advance(25 * hourMs);
+    await sweepAll();
+    const { events } = await store.usageEvents(null, 10_000);
+    const latest = new Map(events.map((event) => [`${event.holdId} ${event.callId}`, event.costNanoUsd]));
+    const total = [...latest.values()].reduce((sum, cost) => sum + cost, 0);
+    assert.ok(latest.size > 20, `${latest.size} events`);
+    for (const balance of await store.balances(scopeIds)) {
+      assert.equal(balance.openHolds, 0, balance.scopeId);
+      assert.deepEqual(
+        balance.budgets.map(({ spentNanoUsd, heldNanoUsd }) => [spentNanoUsd, heldNanoUsd]),
+        [[total, 0]],
+        balance.scopeId,
+      );
+    }
+    assert.deepEqual(await keysWithoutEnd(), []);
+  }
+});
