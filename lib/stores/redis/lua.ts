@@ -513,7 +513,8 @@ for position, scope in pairs(scopes) do
 end
 
 if is_elsewhere then
-  redis.call('HSET', KEYS[1], 'n', 1, 'h', special.home, call_field, pack_call(numbers[3], numbers[4], 0, taken, body))
+  local value = pack_call(numbers[3], numbers[4], replaced and 1 or 0, taken, body)
+  redis.call('HSET', KEYS[1], 'n', 1, 'h', special.home, call_field, value)
   if special.slots then redis.call('HSET', KEYS[1], 's', cjson.encode(special.slots)) end
   redis.call('ZADD', KEYS[2], 'NX', instant + lease_ms, hold_id)
 elseif is_further then
@@ -1069,8 +1070,8 @@ end
 -- What was counted of the call until now, or nothing if it has followed.
 local function counted_of(value, state, became)
   if state == 'o' then
-    local _, _, _, taken = unpack_call(value)
-    return { at = taken[1], counted = taken[2], tokens = 0, held = taken[3], spent = 0 }
+    local _, _, replaces, taken = unpack_call(value)
+    return { at = taken[1], counted = taken[2], tokens = 0, held = taken[3], spent = 0, replaces = replaces == 1 }
   end
   local counted = { at = 0, counted = 0, tokens = 0, held = 0, spent = 0 }
   if state == 'a' and became ~= 'abandoned' then
@@ -1081,11 +1082,25 @@ local function counted_of(value, state, became)
   if not state and (became == 'settled' or became == 'abandoned') then return counted end
 end
 
-local function correct_takes(call, correction, gives_back_request)
+-- The windows in which the first call counts a request, by name of their scope and field. What was to take its place has
+-- counted none there.
+local function windows_of_first()
+  local value, windows = redis.call('HGET', KEYS[1], 'c:'), {}
+  if not value or value:sub(1, 1) ~= 'o' then return windows end
+  for name, fields in each_take(cjson.decode(first_takes(value))) do
+    for _, field in ipairs(fields) do windows[name .. '\\n' .. field] = true end
+  end
+  return windows
+end
+
+local function correct_takes(call, correction)
   local charged = {}
+  local is_undone = call.became == 'undone'
+  local not_counted = is_undone and correction.replaces and windows_of_first() or {}
   for _, taken in ipairs(call.takes) do
     local scope, field = scope_at(taken.position), taken.field
-    if scope.known and gives_back_request and field:sub(1, 1) == 'q' then
+    local is_request = field:sub(1, 1) == 'q' and not not_counted[told.scopes[taken.position] .. '\\n' .. field]
+    if scope.known and is_undone and is_request then
       give_back(scope, field, window_of(scope, field), correction.at, 1)
     end
     local budget = scope.known and correct(scope, field, correction)
@@ -1113,8 +1128,7 @@ for index, call in ipairs(told.calls) do
     if became == 'settled' or became == 'abandoned' then
       correction.tokens, correction.spent = call.tokens, correction.spent + call.cost
     end
-    -- A call that was to take the place of the first one may have counted no request of its own.
-    charged[index] = correct_takes(call, correction, became == 'undone' and not call.replacesFirst)
+    charged[index] = correct_takes(call, correction)
   end
   if correction or became == 'cancelled' and state ~= 'e' then keep_call(field, call, value, state) end
 end
@@ -1291,7 +1305,8 @@ local function over_until() return '(' .. string.format('%.0f', now + 1) end
   'ledger-parts': `-- What holds take in shards other than their home. Stands before the acts that read it.
 --
 -- A hold lives in its home. What it takes elsewhere is kept there in a hash of the same kind, whose calls follow what
--- becomes of them at home (follow.lua). n is 1 until the hold has ended, then 0; besides there are
+-- becomes of them at home (follow.lua). n is 1 until the hold has ended, then 0. What a call has of its order is 1 if it
+-- was let in to take the place of the first one, else 0. Besides there are
 --   h: the shard of its home   s: names of the scopes of which it took a slot, as JSON
 -- and in its home
 --   p: the shards where it has taken, each before a space

@@ -111,11 +111,11 @@ export function createAdmitting({ context, expiry, parts, copies, drawNonce }: A
   }
 
   /** What was let in by an earlier try of the same call may be its own, and stays. */
-  function undo({ request, holdId, callId, replacesFirst }: Call, letIn: readonly Asked[]): Promise<void> {
+  function undo({ request, holdId, callId }: Call, letIn: readonly Asked[]): Promise<void> {
     const shards = letIn.flatMap(({ part, verdict }) =>
       verdict.outcome === 'admitted' && verdict.kept === undefined ? [part.shard] : [],
     );
-    return parts.undo(holdId, shards, { callId, takes: request.plan.takes, replacesFirst });
+    return parts.undo(holdId, shards, { callId, takes: request.plan.takes });
   }
 
   /** What the first call took elsewhere is given back now that another has its place. */

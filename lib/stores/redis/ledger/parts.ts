@@ -18,8 +18,6 @@ export interface Fate {
   readonly costNanoUsd: number;
   /** In all shards. */
   readonly takes: readonly Take[];
-  /** Of an undone call: it was to take the place of the first one. */
-  readonly replacesFirst?: boolean;
 }
 
 /** What a call was charged. */
@@ -72,12 +70,11 @@ export function createParts(context: LedgerContext) {
     const scopeIds = [...new Set([...taken.flat().map(({ scopeId }) => scopeId), ...further])];
     const told = {
       scopes: scopeIds.map(quoted),
-      calls: fates.map(({ callId, became, tokens, costNanoUsd, replacesFirst }, at) => ({
+      calls: fates.map(({ callId, became, tokens, costNanoUsd }, at) => ({
         id: quoted(callId),
         became,
         tokens,
         cost: costNanoUsd,
-        replacesFirst,
         takes: (taken[at] ?? []).map((take) => ({
           position: scopeIds.indexOf(take.scopeId) + 1,
           field: fieldOf(take),
@@ -176,7 +173,7 @@ export function createParts(context: LedgerContext) {
     },
 
     /** Takes back what a call took in shards that let it in before another did not. */
-    async undo(holdId: string, shards: readonly number[], call: Pick<Fate, 'callId' | 'takes' | 'replacesFirst'>) {
+    async undo(holdId: string, shards: readonly number[], call: Pick<Fate, 'callId' | 'takes'>) {
       const undone = { ...call, became: 'undone', tokens: 0, costNanoUsd: 0 } as const;
       await Promise.all(shards.map((shard) => tell({ shard, holdId }, [undone], undefined)));
     },

@@ -207,7 +207,8 @@ for position, scope in pairs(scopes) do
 end
 
 if is_elsewhere then
-  redis.call('HSET', KEYS[1], 'n', 1, 'h', special.home, call_field, pack_call(numbers[3], numbers[4], 0, taken, body))
+  local value = pack_call(numbers[3], numbers[4], replaced and 1 or 0, taken, body)
+  redis.call('HSET', KEYS[1], 'n', 1, 'h', special.home, call_field, value)
   if special.slots then redis.call('HSET', KEYS[1], 's', cjson.encode(special.slots)) end
   redis.call('ZADD', KEYS[2], 'NX', instant + lease_ms, hold_id)
 elseif is_further then

@@ -43,8 +43,8 @@ end
 -- What was counted of the call until now, or nothing if it has followed.
 local function counted_of(value, state, became)
   if state == 'o' then
-    local _, _, _, taken = unpack_call(value)
-    return { at = taken[1], counted = taken[2], tokens = 0, held = taken[3], spent = 0 }
+    local _, _, replaces, taken = unpack_call(value)
+    return { at = taken[1], counted = taken[2], tokens = 0, held = taken[3], spent = 0, replaces = replaces == 1 }
   end
   local counted = { at = 0, counted = 0, tokens = 0, held = 0, spent = 0 }
   if state == 'a' and became ~= 'abandoned' then
@@ -55,11 +55,25 @@ local function counted_of(value, state, became)
   if not state and (became == 'settled' or became == 'abandoned') then return counted end
 end
 
-local function correct_takes(call, correction, gives_back_request)
+-- The windows in which the first call counts a request, by name of their scope and field. What was to take its place has
+-- counted none there.
+local function windows_of_first()
+  local value, windows = redis.call('HGET', KEYS[1], 'c:'), {}
+  if not value or value:sub(1, 1) ~= 'o' then return windows end
+  for name, fields in each_take(cjson.decode(first_takes(value))) do
+    for _, field in ipairs(fields) do windows[name .. '\n' .. field] = true end
+  end
+  return windows
+end
+
+local function correct_takes(call, correction)
   local charged = {}
+  local is_undone = call.became == 'undone'
+  local not_counted = is_undone and correction.replaces and windows_of_first() or {}
   for _, taken in ipairs(call.takes) do
     local scope, field = scope_at(taken.position), taken.field
-    if scope.known and gives_back_request and field:sub(1, 1) == 'q' then
+    local is_request = field:sub(1, 1) == 'q' and not not_counted[told.scopes[taken.position] .. '\n' .. field]
+    if scope.known and is_undone and is_request then
       give_back(scope, field, window_of(scope, field), correction.at, 1)
     end
     local budget = scope.known and correct(scope, field, correction)
@@ -87,8 +101,7 @@ for index, call in ipairs(told.calls) do
     if became == 'settled' or became == 'abandoned' then
       correction.tokens, correction.spent = call.tokens, correction.spent + call.cost
     end
-    -- A call that was to take the place of the first one may have counted no request of its own.
-    charged[index] = correct_takes(call, correction, became == 'undone' and not call.replacesFirst)
+    charged[index] = correct_takes(call, correction)
   end
   if correction or became == 'cancelled' and state ~= 'e' then keep_call(field, call, value, state) end
 end

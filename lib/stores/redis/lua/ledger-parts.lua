@@ -1,7 +1,8 @@
 -- What holds take in shards other than their home. Stands before the acts that read it.
 --
 -- A hold lives in its home. What it takes elsewhere is kept there in a hash of the same kind, whose calls follow what
--- becomes of them at home (follow.lua). n is 1 until the hold has ended, then 0; besides there are
+-- becomes of them at home (follow.lua). n is 1 until the hold has ended, then 0. What a call has of its order is 1 if it
+-- was let in to take the place of the first one, else 0. Besides there are
 --   h: the shard of its home   s: names of the scopes of which it took a slot, as JSON
 -- and in its home
 --   p: the shards where it has taken, each before a space

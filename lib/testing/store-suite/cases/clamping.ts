@@ -96,7 +96,7 @@ export const clampingCases: readonly StoreCase[] = [
     'a clamped call whose grant nobody heard of is cancelled by what was asked for',
     async (session) => {
       const { store } = session;
-      const caller = await createKnownCaller(session, keyWith({ tpmLimit: 1500, maxBudgetNanoUsd: 1_000_000_000 }));
+      const caller = await createKnownCaller(session, keyWith({ tpmLimit: 2000, maxBudgetNanoUsd: 1_000_000_000 }));
       const request = caller.admitRequest(most);
       const verdict = await store.admit(request);
       if (verdict.outcome !== 'admitted') assert.fail(verdict.outcome);
