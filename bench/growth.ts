@@ -15,12 +15,12 @@ export interface GrowthOptions {
   /** Of each process. */
   readonly callers: number;
   readonly operations: number;
-  /** How much faster four processes with one key should be than four of the peer. */
-  readonly goal?: number;
+  /** Of four processes with one key: how much faster than four of the peer, and with what p99. */
+  readonly goals?: { readonly speed: number; readonly p99Ms: number };
 }
 
 /** What one process gets through, what four get through together, and the p99 of each. */
-export async function growth({ url, store, side, peer, goal, ...load }: GrowthOptions): Promise<Report> {
+export async function growth({ url, store, side, peer, goals, ...load }: GrowthOptions): Promise<Report> {
   const started: AdmittingProcess[] = [];
   const contenders: Contender[] = [];
   const p99s = new Map<string, number[]>();
@@ -57,12 +57,20 @@ export async function growth({ url, store, side, peer, goal, ...load }: GrowthOp
     const ofFour = (name: string, to: string, atLeast?: number): Ratio =>
       speed(times, inProcesses(name, processCount), inProcesses(to, processCount), atLeast);
     const latencies: Times = new Map([...p99s].map(([name, each]) => [name, median(each)]));
+    const p99Name = `p99 of ${inProcesses(hotAdmit, processCount)}`;
+    const p99Goal = goals && {
+      of: p99Name,
+      to: `${goals.p99Ms} ms`,
+      ratio: (latencies.get(p99Name) ?? Number.NaN) / (goals.p99Ms * 1e6),
+      goal: { atMost: 1 },
+    };
     return {
       figures: [...figuresOf(times), ...figuresOf(latencies, 'us')],
       ratios: [
         ...[hotAdmit, hotPeer, manyAdmit, manyPeer].map(from1To4),
-        ofFour(hotAdmit, hotPeer, goal),
+        ofFour(hotAdmit, hotPeer, goals?.speed),
         ofFour(manyAdmit, manyPeer),
+        ...(p99Goal ? [p99Goal] : []),
       ],
     };
   } finally {
