@@ -14,7 +14,7 @@ export const postgresProcessesBench: Bench = {
         side: 'postgres',
         peer: 'RLF on postgres',
         callers: 20,
-        operations: 4000,
+        operations: 2000,
         goals: { speed: 9, p99Ms: 30 },
       }),
     ),
