@@ -1,0 +1,110 @@
+import type { Clamp } from '../../../limits/limit.ts';
+import type { AdmitVerdict, ExtendRequest } from '../../store.ts';
+import type { AskPart, Call, PartVerdict } from './admit-part.ts';
+import type { LedgerNames } from './names.ts';
+import { type Asked, type DrawNonce, granted, merged } from './part-verdicts.ts';
+import type { Parts } from './parts.ts';
+import type { PlanPart } from './plans.ts';
+import { createSuspects } from './suspects.ts';
+
+export interface ShardsOptions {
+  readonly names: LedgerNames;
+  readonly askPart: AskPart;
+  readonly parts: Parts;
+  readonly drawNonce: DrawNonce;
+}
+
+/**
+ * Lets calls in whose scopes are in several shards, or says why not. Each shard decides its part, one after the other and
+ * the home last: a call is let in when its home lets it in. What others took before one refused is given back; should that
+ * fail, they give it back themselves when the lease is over, since the home does not know the call. So no limit is ever
+ * passed. But what is about to be given back may stand in the way of another call for that moment.
+ */
+export function createAdmittingInShards({ names, askPart, parts, drawNonce }: ShardsOptions) {
+  const suspects = createSuspects();
+
+  async function place(call: Call): Promise<AdmitVerdict> {
+    const { home, others } = call.compiled;
+    const letIn: Asked[] = [];
+    let clamp = await commonClamp(call);
+    const suspect = suspects.of(call.compiled);
+    if (suspect !== undefined) {
+      const verdict = await askPart(call, { part: suspect, clamp, isProbe: true });
+      if (verdict.outcome === 'refused') return refuse(call, letIn, { part: suspect, verdict }, clamp);
+    }
+    for (const part of [...others, home]) {
+      const verdict = await ask(part);
+      if (verdict.outcome === 'not_first') {
+        await undo(call, letIn);
+        return place({ ...call, replacesFirst: false });
+      }
+      if (verdict.outcome !== 'admitted') return refuse(call, letIn, { part, verdict }, clamp);
+      letIn.push({ part, verdict });
+      clamp = lowered(clamp, verdict);
+    }
+    if (call.replacesFirst && 'hold' in call.request) await replaceFirst(call.request);
+    return granted(call, letIn);
+
+    async function ask(part: PlanPart): Promise<PartVerdict> {
+      try {
+        return await askPart(call, { part, clamp, isProbe: false });
+      } catch (error) {
+        // Of the home nobody knows whether it has let the call in: whoever asked ends it, or its lease.
+        if (part !== home) await undo(call, letIn).catch(() => undefined);
+        throw error;
+      }
+    }
+  }
+
+  function probe(call: Call, clamp: Clamp | undefined, except?: PlanPart): Promise<readonly Asked[]> {
+    const { home, others } = call.compiled;
+    const asked = [...others, home].filter((part) => part !== except);
+    return Promise.all(
+      asked.map(async (part) => ({ part, verdict: await askPart(call, { part, clamp, isProbe: true }) })),
+    );
+  }
+
+  /** So that no shard takes for more output than the others let through. */
+  async function commonClamp(call: Call): Promise<Clamp | undefined> {
+    const { clamp } = call.request;
+    if (clamp === undefined) return undefined;
+    return (await probe(call, clamp)).reduce<Clamp | undefined>(
+      (common, { verdict }) => lowered(common, verdict),
+      clamp,
+    );
+  }
+
+  /** Gives back what others took, and says what memory would, which has asked all. */
+  async function refuse(call: Call, letIn: readonly Asked[], refusing: Asked, clamp: Clamp | undefined) {
+    if (letIn.length > 0 && refusing.verdict.outcome === 'refused') suspects.add(call.compiled, refusing.part);
+    await undo(call, letIn);
+    return merged(call.request.plan, [...(await probe(call, clamp, refusing.part)), refusing], drawNonce);
+  }
+
+  /** What was let in by an earlier try of the same call may be its own, and stays. */
+  function undo({ request, holdId, callId }: Call, letIn: readonly Asked[]): Promise<void> {
+    const shards = letIn.flatMap(({ part, verdict }) =>
+      verdict.outcome === 'admitted' && verdict.kept === undefined ? [part.shard] : [],
+    );
+    return parts.undo(holdId, shards, { callId, takes: request.plan.takes });
+  }
+
+  /** What the first call took elsewhere is given back now that another has its place. */
+  async function replaceFirst({ hold }: ExtendRequest): Promise<void> {
+    const { holdId, takes } = hold;
+    const home = names.homeOf(hold);
+    const shards = new Set(takes.map(({ scopeId }) => names.shardOf(scopeId)));
+    shards.delete(home);
+    const first = { callId: '', became: 'replaced', tokens: 0, costNanoUsd: 0, takes } as const;
+    await parts.tellOthers({ shard: home, holdId }, [...shards], [first], undefined);
+  }
+
+  return place;
+}
+
+/** What further shards may grant at most. */
+function lowered(clamp: Clamp | undefined, verdict: PartVerdict): Clamp | undefined {
+  if (clamp === undefined || (verdict.outcome !== 'admitted' && verdict.outcome !== 'fits')) return clamp;
+  const granted = verdict.outcome === 'fits' ? verdict.outputTokens : verdict.numbers[3];
+  return { ...clamp, maxOutputTokens: Math.min(clamp.maxOutputTokens, granted) };
+}
