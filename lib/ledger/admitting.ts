@@ -1,6 +1,7 @@
 import { returnable } from '../limits/counters.ts';
 import { type Claim, type Decision, decide, take } from '../limits/decide.ts';
 import type { AdmissionPlan, Take } from '../limits/limit.ts';
+import { cellEndMs } from '../limits/window.ts';
 import type { AdmitRequest, AdmitVerdict, ExtendRequest, Hold } from '../stores/store.ts';
 import { type Counting, uncounted } from './counting.ts';
 import { type Call, findCall, type Holds } from './holds.ts';
@@ -135,6 +136,14 @@ export function createAdmitting({ counting, holds, nonces }: AdmittingOptions): 
       return verdict;
     },
   };
+}
+
+/** Until when a request that was admitted at `nowMs` would have been admitted alike, had no counter changed meanwhile. */
+export function admittedUntilMs({ plan, notAfterMs, mintedAtMs }: AdmitRequest, nowMs: number): number {
+  const { limits, validUntilMs } = plan;
+  let untilMs = Math.min(validUntilMs, notAfterMs ?? Infinity, mintedAtMs + oldestAdmissionMs + 1);
+  for (const limit of limits) if ('windowMs' in limit) untilMs = Math.min(untilMs, cellEndMs(limit.windowMs, nowMs));
+  return untilMs;
 }
 
 /** By position of the limits: those that the call was counted by, too. Those of another model know nothing of it. */

@@ -25,6 +25,12 @@ export function createWindow(id: string, windowMs: number): WindowCounter {
   return { id, windowMs, cellMs: windowMs / cellsPerWindow, cell: 0, total: 0, current: 0, earlier: undefined };
 }
 
+/** When the cell of this moment ends. */
+export function cellEndMs(windowMs: number, nowMs: number): number {
+  const cellMs = windowMs / cellsPerWindow;
+  return (Math.floor(nowMs / cellMs) + 1) * cellMs;
+}
+
 /**
  * Lets the cells go that are no longer inside at `nowMs`. A clock that stepped back a little changes nothing: what comes
  * then is counted in the newest cell. When it stepped back by more than a window, the window starts again with all that

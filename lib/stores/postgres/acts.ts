@@ -1,5 +1,5 @@
 import { type Accounting, createAccounting } from '../../ledger/accounting.ts';
-import { type Admitting, createAdmitting } from '../../ledger/admitting.ts';
+import { type Admitting, admittedUntilMs, createAdmitting } from '../../ledger/admitting.ts';
 import { createCounting } from '../../ledger/counting.ts';
 import { createEnding, type Ending } from '../../ledger/ending.ts';
 import type { AdmissionPlan, ScopeId } from '../../limits/limit.ts';
@@ -58,6 +58,11 @@ export interface Act<T> {
   /** Of an act that is applied once for its id. */
   readonly appliedId?: string | undefined;
   run(ledger: LoadedLedger, nowMs: number): T;
+  /**
+   * Until when the act comes to this result with the same rows. Only of acts that need no rows but scopes; a result that
+   * may come of rows which are out of date lasts no time.
+   */
+  sameUntilMs?(result: T, nowMs: number): number;
   /** The answer as it is after the rows were written; `drawn` are the nonces of scopes that nobody knows. */
   finish?(result: T, drawn: ReadonlyMap<string, string>): T;
   /** Writes what belongs to the same transaction and is not the ledger's. */
@@ -73,6 +78,7 @@ export function admitAct(request: AdmitRequest): Act<AdmitVerdict> {
       ledger.endExpired(nowMs, Infinity);
       return ledger.admit(request, nowMs);
     },
+    sameUntilMs: ({ outcome }, nowMs) => (outcome === 'admitted' ? admittedUntilMs(request, nowMs) : nowMs),
     finish: withDrawn,
   };
 }

@@ -2,7 +2,9 @@ import type { Client, QueryResult } from 'pg';
 import type { ScopeId } from '../../limits/limit.ts';
 import type { Clock, StoreNotice } from '../store.ts';
 import { type Act, createLoadedLedger } from './acts.ts';
+import { createAdmitAtOnce } from './admitting-at-once.ts';
 import { begin, codeOf, type PostgresConnection, queryOf, uniqueViolation } from './connection.ts';
+import { createExpectedScopes } from './expected-scopes.ts';
 import { integer, list, text, textOrNull } from './literals.ts';
 import { clockMsSql } from './now.ts';
 import { usageStatements } from './usage-lines.ts';
@@ -20,6 +22,7 @@ const dayMs = 86_400_000;
 
 export interface BatchOptions {
   readonly connection: PostgresConnection;
+  readonly hasSessions: boolean;
   /** In place of the database's clock. */
   readonly clock: () => Clock | undefined;
   readonly notify: (notice: StoreNotice) => void;
@@ -29,15 +32,19 @@ export interface BatchOptions {
 export type RunBatch = (acts: readonly Act<unknown>[]) => Promise<readonly unknown[]>;
 
 /**
- * Carries out acts one after the other in one transaction of two messages: the first locks the rows that they need and
+ * Carries out acts one after the other: admissions {@link createAdmitAtOnce at once} where nobody else has changed their
+ * scopes, and all others in one transaction of two messages: the first locks the rows that they need and
  * reads them, scopes in the order of their ids and then holds; the second writes what has changed and commits. Where they
  * turn out to need further rows, they are undone and begin again with these.
  */
-export function createRunBatch({ connection, clock, notify, onCorrupt }: BatchOptions): RunBatch {
+export function createRunBatch({ connection, hasSessions, clock, notify, onCorrupt }: BatchOptions): RunBatch {
   const { schema, lend } = connection;
+  const expected = createExpectedScopes();
+  const admitAtOnce = createAdmitAtOnce({ schema, hasSessions, clock, expected });
 
   async function attempt(client: Client, acts: readonly Act<unknown>[], needed: NeededRows): Promise<Done | undefined> {
     const locked = await lockRows(client, schema, needed);
+    expected.found(needed.scopeIds, locked.scopes, locked.nowMs);
     const set = createWorkingSet(locked, onCorrupt);
     if (addsAny(needed.scopeIds, set.scopesOfHolds())) return rollBack(client, undefined);
 
@@ -60,6 +67,7 @@ export function createRunBatch({ connection, clock, notify, onCorrupt }: BatchOp
       ...appliedStatements(schema, newlyApplied, nowMs),
       'commit',
     ]);
+    expected.wrote(changes.scopes);
     return { results, notices, drawn: changes.nonces.size === 0 ? noneDrawn : drawnOf(drawn) };
   }
 
@@ -76,6 +84,12 @@ export function createRunBatch({ connection, clock, notify, onCorrupt }: BatchOp
   }
 
   async function carryOut(client: Client, acts: readonly Act<unknown>[]): Promise<Done> {
+    const verdicts = await admitAtOnce(client, acts);
+    if (verdicts !== undefined) return { results: verdicts, notices: [], drawn: noneDrawn };
+    return carryOutUnderLocks(client, acts);
+  }
+
+  async function carryOutUnderLocks(client: Client, acts: readonly Act<unknown>[]): Promise<Done> {
     const needed = {
       scopeIds: new Set(acts.flatMap(({ scopeIds }) => scopeIds)),
       holdIds: new Set(acts.flatMap(({ holdIds }) => holdIds)),

@@ -16,6 +16,8 @@ const endedOnRefusal = 1000;
 
 export interface PostgresLedgerOptions {
   readonly connection: PostgresConnection;
+  /** Whether a connection stays with its session of the server from one use to the next: a pooler may see to it that not. */
+  readonly hasSessions: boolean;
   /** In place of the database's clock. */
   readonly clock: () => Clock | undefined;
   readonly notify: (notice: StoreNotice) => void;
@@ -28,9 +30,9 @@ export interface PostgresLedgerOptions {
 export type PostgresLedger = Ledger & Pick<CombinableLedger, 'fence' | 'trimUsage' | 'countUsage'>;
 
 export function createPostgresLedger(options: PostgresLedgerOptions): PostgresLedger {
-  const { connection, clock, notify, logger, appendAudit } = options;
+  const { connection, hasSessions, clock, notify, logger, appendAudit } = options;
   const { query, transaction, schema } = connection;
-  const submit = createSubmit(createRunBatch({ connection, clock, notify, onCorrupt }));
+  const submit = createSubmit(createRunBatch({ connection, hasSessions, clock, notify, onCorrupt }));
   const expired = createExpiredHolds(connection, submit, now);
   const { usage, usageEvents, trimUsage, countUsage } = createUsageRecord(connection);
   let ending: Promise<number> | undefined;

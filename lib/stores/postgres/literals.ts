@@ -4,10 +4,14 @@
  */
 
 export function text(value: string): string {
-  // A NUL would end the message. Postgres cannot store one, as it cannot store half a surrogate pair.
-  const storable = value.includes('\0') ? value.replaceAll('\0', '\ufffd') : value;
-  if (storable.includes('\\')) return ` E'${storable.replaceAll('\\', '\\\\').replaceAll("'", "''")}'`;
-  return storable.includes("'") ? `'${storable.replaceAll("'", "''")}'` : `'${storable}'`;
+  const stored = storable(value);
+  if (stored.includes('\\')) return ` E'${stored.replaceAll('\\', '\\\\').replaceAll("'", "''")}'`;
+  return stored.includes("'") ? `'${stored.replaceAll("'", "''")}'` : `'${stored}'`;
+}
+
+/** A NUL would end the message. Postgres cannot store one, as it cannot store half a surrogate pair. */
+export function storable(value: string): string {
+  return value.includes('\0') ? value.replaceAll('\0', '\ufffd') : value;
 }
 
 export function textOrNull(value: string | null): string {

@@ -109,6 +109,7 @@ export function postgresStore(options: PostgresStoreOptions): CombinableRecords 
     ...createAlertRows(connection, clock),
     ...createPostgresLedger({
       connection,
+      hasSessions: notifications === 'listen',
       clock,
       notify,
       logger,
