@@ -13,8 +13,11 @@ const maxBehindMs = 100;
 
 const anyTime = [0, Number.MAX_SAFE_INTEGER];
 
-/** Somebody has told the server to forget what it had prepared. */
-const unknownStatement = '26000';
+/**
+ * The session is another one than the driver takes it to be, as behind a pooler, or has forgotten what was prepared: the
+ * statement is unknown in it, or known already.
+ */
+const otherSession = new Set(['26000', '42P05']);
 
 export interface AdmittingAtOnceOptions {
   readonly schema: string;
@@ -47,7 +50,7 @@ export function createAdmitAtOnce({ schema, hasSessions, clock, expected }: Admi
       return rows.length > 0;
     } catch (error) {
       // Such as a hold that is there already: it has a verdict, which is found under locks.
-      if (collisions.has(codeOf(error)) || codeOf(error) === unknownStatement) return false;
+      if (collisions.has(codeOf(error)) || otherSession.has(codeOf(error))) return false;
       throw error;
     }
   }

@@ -247,34 +247,59 @@ describe('admissions of postgresStore whose scopes nobody else has changed', () 
 });
 
 describe('createAdmitAtOnce', () => {
-  it('writes nothing before the clock of the database has come to the time of its verdicts', async () => {
-    const tables = await createPostgresSchema();
+  let tables: PostgresSchema;
+  let caller: Caller;
+  let client: pg.Client;
+  let end: () => Promise<void>;
+
+  beforeEach(async () => {
+    tables = await createPostgresSchema();
     const store = postgresStore({ knex: tables.knex, schema: tables.schema, notifications: 'poll' });
-    const session = { store, clock: { ...createTestClock(), now: Date.now }, notices: [] };
-    const caller = await createKnownCaller(session, keyWith());
-    const rows = await tables.run<ScopeRow>('select id, state from scopes');
-    const client = new pg.Client({ connectionString: (await postgresServer()).url });
-    await client.connect();
-    const outcomes: unknown[] = [];
-    for (const aheadMs of [5000, -5000, 0]) {
-      const expected = createExpectedScopes();
-      const scopeIds = new Set([keyScope]);
-      for (let count = 0; count < 2; count += 1) expected.found(scopeIds, rows, Date.now() + aheadMs);
-      const schema = `"${tables.schema}"`;
-      const admitAtOnce = createAdmitAtOnce({ schema, hasSessions: false, clock: () => undefined, expected });
-      const request = caller.admitRequest({ plan: { ...caller.plan(), validFromMs: 0 } });
-      const verdicts = await admitAtOnce(client, [admitAct(request)]);
-      const holds = await tables.run('select from holds');
-      outcomes.push([verdicts?.length, holds.length, expected.find(scopeIds) === undefined]);
-    }
+    const clock = { ...createTestClock(), now: Date.now };
+    caller = await createKnownCaller({ store, clock, notices: [] }, keyWith());
+    client = await connected();
+    end = () => store.close();
+  });
+
+  afterEach(async () => {
     await client.end();
-    await store.close();
+    await end();
     await tables.drop();
-    assert.deepEqual(outcomes, [
-      [undefined, 0, true],
-      [undefined, 0, true],
-      [1, 1, false],
-    ]);
+  });
+
+  async function connected(): Promise<pg.Client> {
+    const made = new pg.Client({ connectionString: (await postgresServer()).url });
+    await made.connect();
+    return made;
+  }
+
+  /** Admits with a clock that is so far ahead; answers whether it did, how many holds there are, and whether it would again. */
+  async function admitAt(aheadMs: number, over = client): Promise<readonly unknown[]> {
+    const expected = createExpectedScopes();
+    const scopeIds = new Set([keyScope]);
+    const rows = await tables.run<ScopeRow>('select id, state from scopes');
+    for (let count = 0; count < 2; count += 1) expected.found(scopeIds, rows, Date.now() + aheadMs);
+    const schema = `"${tables.schema}"`;
+    const admitAtOnce = createAdmitAtOnce({ schema, hasSessions: true, clock: () => undefined, expected });
+    const verdicts = await admitAtOnce(over, [admitAct(caller.admitRequest())]);
+    const holds = await tables.run('select from holds');
+    return [verdicts !== undefined, holds.length, expected.find(scopeIds) !== undefined];
+  }
+
+  it('writes only between the time of its verdicts and the moment from which on they may be others', async () => {
+    assert.deepEqual(await admitAt(5000), [false, 0, false]);
+    assert.deepEqual(await admitAt(-5000), [false, 0, false]);
+    assert.deepEqual(await admitAt(0), [true, 1, true]);
+  });
+
+  it('leaves it to locks where the session has a statement that the driver did not prepare', async () => {
+    await admitAt(0);
+    const { rows } = await client.query<{ name: string }>('select name from pg_prepared_statements');
+    const other = await connected();
+    await other.query(`prepare "${rows[0]?.name}" as select 1`);
+    const admitted = await admitAt(0, other);
+    await other.end();
+    assert.deepEqual([rows.length, admitted], [1, [false, 1, false]]);
   });
 });
 
