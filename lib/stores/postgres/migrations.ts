@@ -336,4 +336,9 @@ comment on column twins.details is 'JSON of the mirror. It may hold hashes of se
 
 create index outbox_by_lease on outbox (lease_ends_at_ms) where lease_ends_at_ms is not null;
 `,
+  '0005-usage-indexes': `-- The usage of a key is asked of the sums of its hours. Lines are read in the order they were written, and by their call.
+
+drop index usage_events_by_key;
+drop index usage_events_by_time;
+`,
 };
