@@ -36,7 +36,7 @@ export function connect(url: string, connections: number): Knex {
 }
 
 export function openPostgres(knex: Knex): Store {
-  const store = postgresStore({ knex, notifications: 'poll' });
+  const store = postgresStore({ knex });
   store.open({ logger: console, onNotice: () => undefined });
   return store;
 }

@@ -75,6 +75,8 @@ export function createWorkingSet(
   const unreadable = new Set<string>();
   const usage: UsageLine[] = [];
   const nonces = new Map<ScopeId, string>();
+  /** No lease ends before: each admission of a batch asks for those that have ended. */
+  let firstLeaseEndsAtMs = Infinity;
 
   for (const row of rows.scopes) {
     const scopeId = row.id as ScopeId;
@@ -92,12 +94,17 @@ export function createWorkingSet(
     stored.set(row.id, row);
     try {
       if (row.has_ended) ended.set(row.id, { ended: readEnded(row.id, row.body), untilMs });
-      else open.set(row.id, readOpen(row.id, untilMs, row.body ?? ''));
+      else keepOpen(readOpen(row.id, untilMs, row.body ?? ''));
     } catch (error) {
       onCorrupt('holds', row.id, error);
       // Nobody knows what it held: it counts as ended, and is forgotten with the others of its time.
       ended.set(row.id, { ended: 'ended', untilMs: untilMs + hourMs });
     }
+  }
+
+  function keepOpen(hold: OpenHold): void {
+    open.set(hold.holdId, hold);
+    firstLeaseEndsAtMs = Math.min(firstLeaseEndsAtMs, hold.leaseEndsAtMs);
   }
 
   return {
@@ -107,12 +114,14 @@ export function createWorkingSet(
       find: (holdId) => open.get(holdId),
       open(hold, nowMs) {
         hold.leaseEndsAtMs = nowMs + hold.leaseMs;
-        open.set(hold.holdId, hold);
+        keepOpen(hold);
       },
       renew(hold, nowMs) {
         hold.leaseEndsAtMs = nowMs + hold.leaseMs;
+        keepOpen(hold);
       },
       expired(nowMs) {
+        if (nowMs < firstLeaseEndsAtMs) return undefined;
         let first: OpenHold | undefined;
         for (const hold of open.values()) {
           if (hold.leaseEndsAtMs > nowMs) continue;
