@@ -22,7 +22,7 @@ const otherSession = new Set(['26000', '42P05']);
 export interface AdmittingAtOnceOptions {
   readonly schema: string;
   /** Whether a connection stays with its session, so that what was prepared in it is there the next time. */
-  readonly hasSessions: boolean;
+  readonly hasSessions: () => boolean;
   /** In place of the database's clock. */
   readonly clock: () => Clock | undefined;
   readonly expected: ExpectedScopes;
@@ -42,11 +42,10 @@ export type AdmitAtOnce = (client: Client, acts: readonly Act<unknown>[]) => Pro
 export function createAdmitAtOnce({ schema, hasSessions, clock, expected }: AdmittingAtOnceOptions): AdmitAtOnce {
   const text = statementOf(schema);
   const name = `llm_keys_${createHash('sha256').update(text).digest('base64url').slice(0, 22)}`;
-  const prepared = hasSessions ? { name, text } : { text };
 
   async function write(client: Client, values: readonly unknown[]): Promise<boolean> {
     try {
-      const { rows } = await client.query({ ...prepared, values: [...values] });
+      const { rows } = await client.query({ ...(hasSessions() && { name }), text, values: [...values] });
       return rows.length > 0;
     } catch (error) {
       // Such as a hold that is there already: it has a verdict, which is found under locks.

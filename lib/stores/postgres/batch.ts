@@ -22,7 +22,7 @@ const dayMs = 86_400_000;
 
 export interface BatchOptions {
   readonly connection: PostgresConnection;
-  readonly hasSessions: boolean;
+  readonly hasSessions: () => boolean;
   /** In place of the database's clock. */
   readonly clock: () => Clock | undefined;
   readonly notify: (notice: StoreNotice) => void;

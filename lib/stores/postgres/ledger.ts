@@ -16,8 +16,8 @@ const endedOnRefusal = 1000;
 
 export interface PostgresLedgerOptions {
   readonly connection: PostgresConnection;
-  /** Whether a connection stays with its session of the server from one use to the next: a pooler may see to it that not. */
-  readonly hasSessions: boolean;
+  /** Whether it is sure that a connection stays with its session of the server, which no pooler in between has taken. */
+  readonly hasSessions: () => boolean;
   /** In place of the database's clock. */
   readonly clock: () => Clock | undefined;
   readonly notify: (notice: StoreNotice) => void;

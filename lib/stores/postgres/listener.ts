@@ -10,6 +10,8 @@ export interface ListenerOptions {
   readonly changeLog: ChangeLog;
   readonly notify: (notice: StoreNotice) => void;
   readonly logger: Logger;
+  /** A notice has come through, so nothing is in between that gives a connection one session after the other. */
+  readonly onHeard: () => void;
   /** Asks for changes, where none are heard of; answers how to end it. */
   readonly pollInstead: () => () => Promise<void>;
 }
@@ -26,7 +28,7 @@ const answerWithinMs = 5000;
  * @returns ends it
  */
 export function startListener(options: ListenerOptions): () => Promise<void> {
-  const { connection, changeLog, notify, logger, pollInstead } = options;
+  const { connection, changeLog, notify, logger, onHeard, pollInstead } = options;
   const { knex } = connection;
   let isClosed = false;
   let failures = 0;
@@ -64,6 +66,7 @@ export function startListener(options: ListenerOptions): () => Promise<void> {
     }
     // Also the first time: records may have been read and changed before anything was heard.
     notify({ type: 'missed' });
+    onHeard();
     hasListened = true;
     failures = 0;
     beat();

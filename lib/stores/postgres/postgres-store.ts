@@ -51,6 +51,7 @@ export function postgresStore(options: PostgresStoreOptions): CombinableRecords 
   const connection = createConnection({ knex, schema });
   const environments = new Set<StoreEnvironment>();
   let injected: Clock | undefined;
+  let hasSessions = false;
   let stopRunning: (() => Promise<void>) | undefined;
   let stopped = Promise.resolve();
 
@@ -86,8 +87,11 @@ export function postgresStore(options: PostgresStoreOptions): CombinableRecords 
   /** What goes on beside the calls, until the answer is called. */
   function run({ logger }: StoreEnvironment): () => Promise<void> {
     const hearing = { connection, changeLog, notify, logger };
+    const onHeard = () => {
+      hasSessions = true;
+    };
     const poll = () => startPoller({ ...hearing, pollMs });
-    const stopHearing = notifications === 'listen' ? startListener({ ...hearing, pollInstead: poll }) : poll();
+    const stopHearing = notifications === 'listen' ? startListener({ ...hearing, onHeard, pollInstead: poll }) : poll();
     const stopForgetting = startForgetting({ connection, days: retentionDays, now, logger });
     return async () => void (await Promise.all([stopHearing(), stopForgetting()]));
   }
@@ -109,7 +113,7 @@ export function postgresStore(options: PostgresStoreOptions): CombinableRecords 
     ...createAlertRows(connection, clock),
     ...createPostgresLedger({
       connection,
-      hasSessions: notifications === 'listen',
+      hasSessions: () => hasSessions,
       clock,
       notify,
       logger,

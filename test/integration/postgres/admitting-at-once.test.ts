@@ -10,6 +10,7 @@ import { createExpectedScopes } from '../../../lib/stores/postgres/expected-scop
 import { clockMsSql } from '../../../lib/stores/postgres/now.ts';
 import { type PostgresStoreOptions, postgresStore } from '../../../lib/stores/postgres/postgres-store.ts';
 import type { ScopeRow } from '../../../lib/stores/postgres/working-set.ts';
+import type { StoreNotice } from '../../../lib/stores/store.ts';
 import {
   type Caller,
   createCaller,
@@ -29,7 +30,7 @@ import { postgresServer } from '../../support/services/postgres-server.ts';
 /** What the driver is asked for: text, or a statement with values. */
 type Message = string | { readonly text: string };
 
-/** Connections whose messages are counted, and can be held up before they are sent. */
+/** A connection whose messages about scopes are counted, and can be held up before they are sent. */
 interface Watched {
   readonly pool: Knex.PoolConfig;
   messages: number;
@@ -42,12 +43,13 @@ function watched(): Watched {
     holdUp: undefined,
     pool: {
       min: 0,
-      max: 5,
+      max: 1,
       afterCreate(client: { query: (message: Message, ...rest: unknown[]) => unknown }, done: () => void) {
         const query = client.query.bind(client);
         client.query = (message, ...rest) => {
-          watch.messages += 1;
-          const held = watch.holdUp?.(typeof message === 'string' ? message : message.text);
+          const text = typeof message === 'string' ? message : message.text;
+          if (/scopes|rollback/.test(text)) watch.messages += 1;
+          const held = watch.holdUp?.(text);
           return held === undefined ? query(message, ...rest) : held.then(() => query(message, ...rest));
         };
         done();
@@ -96,13 +98,16 @@ describe('admissions of postgresStore whose scopes nobody else has changed', () 
     const store = postgresStore({ knex, schema, notifications, pollMs: 60_000 });
     ends.push(() => store.close());
     ends.push(async () => closing());
-    const closing = store.open({ clock: clock?.now, logger: console, onNotice: () => undefined });
-    return { store, clock: clock ?? { ...createTestClock(), now: Date.now }, notices: [] };
+    const notices: StoreNotice[] = [];
+    const closing = store.open({ clock: clock?.now, logger: console, onNotice: (notice) => notices.push(notice) });
+    return { store, clock: clock ?? { ...createTestClock(), now: Date.now }, notices };
   }
 
   /** Callers under these scopes: one of whose next admission the rows are expected, and one in another process. */
-  async function settledCallers(scopes = [keyWith()], options: Options = { clock: createTestClock() }) {
-    const session = open(tables, options);
+  async function settledCallers(scopes = [keyWith()], options: Options = { clock: createTestClock() }, own = tables) {
+    const session = open(own, options);
+    if (options.notifications === 'listen')
+      await eventually(() => session.notices.length > 0, 'That notices are heard');
     const caller = await createKnownCaller(session, ...scopes);
     for (let count = 0; count < 2; count += 1) await session.store.cancel(await caller.hold());
     const otherSession = open(others, options);
@@ -186,7 +191,7 @@ describe('admissions of postgresStore whose scopes nobody else has changed', () 
     await locker.query(`select from "${tables.schema}".scopes where id = $1 for no key update`, [keyScope]);
     const waiting = caller.hold();
     await eventually(async () => {
-      const found = await tables.run(`select from pg_stat_activity where wait_event_type = 'Lock' and query ~ ?`, [
+      const found = await others.run(`select from pg_stat_activity where wait_event_type = 'Lock' and query ~ ?`, [
         tables.schema,
       ]);
       return found.length > 0;
@@ -226,6 +231,21 @@ describe('admissions of postgresStore whose scopes nobody else has changed', () 
     const standing = await standingOf(session.store, keyScope);
     assert.deepEqual(standing?.budgets, { main: { spent: 1, held: 0 } });
   });
+
+  for (const [notifications, prepared] of [
+    ['poll', 0],
+    ['listen', 1],
+  ] as const) {
+    it(`prepare their statement where notices are heard, and nowhere else (${notifications})`, async () => {
+      const fresh = await createPostgresSchema({ schema: tables.schema, pool: { min: 0, max: 1 } });
+      const { caller, session } = await settledCallers(undefined, { notifications, clock: createTestClock() }, fresh);
+      await caller.hold();
+      const names = await fresh.run('select name from pg_prepared_statements');
+      await session.store.close();
+      await fresh.drop({ keep: true });
+      assert.equal(names.length, prepared);
+    });
+  }
 
   it('go on when the server has forgotten the statement', async () => {
     const { caller } = await settledCallers([keyWith()], { notifications: 'listen', clock: createTestClock() });
@@ -280,7 +300,7 @@ describe('createAdmitAtOnce', () => {
     const rows = await tables.run<ScopeRow>('select id, state from scopes');
     for (let count = 0; count < 2; count += 1) expected.found(scopeIds, rows, Date.now() + aheadMs);
     const schema = `"${tables.schema}"`;
-    const admitAtOnce = createAdmitAtOnce({ schema, hasSessions: true, clock: () => undefined, expected });
+    const admitAtOnce = createAdmitAtOnce({ schema, hasSessions: () => true, clock: () => undefined, expected });
     const verdicts = await admitAtOnce(over, [admitAct(caller.admitRequest())]);
     const holds = await tables.run('select from holds');
     return [verdicts !== undefined, holds.length, expected.find(scopeIds) !== undefined];
