@@ -10,6 +10,8 @@ import { redisServer } from './services/redis-server.ts';
 /** A store that processes share, with its records in Postgres. */
 export interface SharedStore {
   readonly tables: PostgresSchema;
+  /** What the keys of Redis begin with, where there is one. */
+  readonly prefix?: string;
   /** The store as one more process has it. */
   connect(): Store;
   /** Leaves every store that was connected, and removes all. */
@@ -40,6 +42,7 @@ async function onBoth(): Promise<SharedStore> {
   const stores: Store[] = [];
   return {
     tables,
+    prefix,
     connect() {
       const records = postgresStore({ knex: tables.knex, schema: tables.schema });
       const store = combineStores({ records, ledger: redisStore({ client, prefix }) });

@@ -24,6 +24,8 @@ export interface RedisLedgerOptions {
   /** The time to give to scripts, in tests; `undefined`: they read the clock of Redis. */
   readonly givenMs: () => number | undefined;
   readonly notify: (notice: StoreNotice) => void;
+  /** Is told of a line of usage that somebody edited into nonsense. */
+  readonly onUnreadable: (stream: string, id: string) => void;
   /** The latest usage events that are kept; for up to a minute there may be as many of each shard. */
   readonly maxUsageEvents: number;
   /** How long sums of usage are kept. */
@@ -38,7 +40,7 @@ export interface RedisLedger extends Ledger, Pick<CombinableLedger, 'fence' | 't
 }
 
 export function createRedisLedger(options: RedisLedgerOptions): RedisLedger {
-  const { client, prefix, givenMs, notify, maxUsageEvents, usageRetentionMs } = options;
+  const { client, prefix, givenMs, notify, onUnreadable, maxUsageEvents, usageRetentionMs } = options;
   const run = createScriptRunner(client);
   const names = ledgerNames(prefix, { isSpread: client.isCluster });
   const context: LedgerContext = {
@@ -71,7 +73,7 @@ export function createRedisLedger(options: RedisLedgerOptions): RedisLedger {
   const ending = createEnding(context, parts);
   const fencing = createFencing(context, copies);
   const accounting = createAccounting(context, now);
-  const lines = createUsageEvents(client, names);
+  const lines = createUsageEvents({ client, names, onUnreadable });
   const sums = createUsageSums(client, context);
 
   return {

@@ -56,8 +56,13 @@ export function redisStore(options: RedisStoreOptions): CombinableLedger {
     for (const { onNotice } of environments) onNotice(notice);
   }
 
+  function onUnreadable(stream: string, id: string): void {
+    for (const { logger } of environments)
+      logger.error(`The usage event ${id} of ${stream} cannot be read, and is left out`);
+  }
+
   const connection = createRecordConnection({ client, prefix, nowMs, notify });
-  const ledgerOptions = { client, prefix, givenMs: nowMs, notify, maxUsageEvents, ...bounds };
+  const ledgerOptions = { client, prefix, givenMs: nowMs, notify, onUnreadable, maxUsageEvents, ...bounds };
   const { adjust, fence, boundUsage, ...ledger } = createRedisLedger(ledgerOptions);
   const { raisePending, ...records } = createRedisRecords({ connection, raiseFence: fence, ...bounds });
 

@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
+import { Redis } from 'ioredis';
 import { createVirtualKeys, type VirtualKeys } from '../../../lib/index.ts';
 import { eventually } from '../../support/eventually.ts';
 import { admittedOf, call, createKey, spend, type TestLog, testLog } from '../../support/service.ts';
+import { redisServer } from '../../support/services/redis-server.ts';
 import { type SharedStore, sharedStores } from '../../support/shared-stores.ts';
 
 const open = new Map(sharedStores).get('Postgres and Redis');
@@ -55,5 +57,21 @@ describe('combineStores over Postgres and Redis, where what one half has for the
       await spend(keys, key.id, 0.25);
       await eventually(async () => (await archived()) === before + 0.25, `The usage after the mark ${mark}`);
     }
+  });
+
+  it('carries usage over that stands behind a line which is none, and tells of that', async () => {
+    const { key } = await createKey({ keys });
+    await spend(keys, key.id, 0.5);
+    const client = new Redis((await redisServer()).url);
+    const stream = `${shared.prefix}{00}:usage`;
+    for (const nonsense of ['', 'null', '7', '{"keyId":"x"}']) await client.xadd(stream, '*', 'e', nonsense);
+    client.disconnect();
+    await spend(keys, key.id, 0.25);
+    await eventually(
+      async () => (await keys.usage({ keyId: key.id })).totals.costUsd === 0.75,
+      'All usage is archived',
+    );
+    const told = new Set(log.lines.map((line) => line.replace(/event \d+-\d+/, 'event 1-0')));
+    assert.deepEqual([...told], [`error: The usage event 1-0 of ${stream} cannot be read, and is left out`]);
   });
 });

@@ -24,15 +24,22 @@ const maxSteps = 100;
 interface Read {
   readonly shard: number;
   readonly id: string;
-  readonly event: UsageEvent;
+  readonly event: UsageEvent | undefined;
+}
+
+export interface UsageEventsOptions {
+  readonly client: StreamClient;
+  readonly names: LedgerNames;
+  /** Is told of lines that somebody edited into nonsense, which are passed over. */
+  readonly onUnreadable: (stream: string, id: string) => void;
 }
 
 /** The lines of the usage record, each shard's in its own stream. A cursor says of each how far it was read. */
-export function createUsageEvents(client: StreamClient, names: LedgerNames) {
+export function createUsageEvents({ client, names, onUnreadable }: UsageEventsOptions) {
   async function readShard(shard: number, after: string | undefined, limit: number): Promise<readonly Read[]> {
     const from = after === undefined ? '-' : `(${after}`;
     const entries = await client.xrange(names.usage(shard), from, '+', 'COUNT', limit);
-    return entries.map(([id, fields]) => ({ shard, id, event: JSON.parse(fields[1] ?? 'null') }));
+    return entries.map(([id, fields]) => ({ shard, id, event: readEvent(fields[1]) }));
   }
 
   function lengths() {
@@ -51,8 +58,11 @@ export function createUsageEvents(client: StreamClient, names: LedgerNames) {
       const read = readCursor(after);
       const shards = names.shards.map((shard) => readShard(shard, read.get(shard), limit));
       const page = (await Promise.all(shards)).flat().sort(byTime).slice(0, limit);
-      for (const { shard, id } of page) read.set(shard, id);
-      return { events: page.map(({ event }) => event), cursor: writeCursor(read) };
+      for (const { shard, id, event } of page) {
+        read.set(shard, id);
+        if (event === undefined) onUnreadable(names.usage(shard), id);
+      }
+      return { events: page.flatMap(({ event }) => event ?? []), cursor: writeCursor(read) };
     },
 
     async countUsage(): Promise<number> {
@@ -73,6 +83,37 @@ export function createUsageEvents(client: StreamClient, names: LedgerNames) {
     },
   };
 }
+
+/** `undefined` for what is no event any more. */
+function readEvent(text: string | undefined): UsageEvent | undefined {
+  try {
+    const event: unknown = JSON.parse(text ?? '');
+    return isUsageEvent(event) ? event : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function isUsageEvent(value: unknown): value is UsageEvent {
+  if (typeof value !== 'object' || value === null) return false;
+  const { keyId, holdId, callId, source, ownerId, teamId, model, endpoint, trace, ...counts } = value as UsageEvent;
+  const isText = (text: unknown) => typeof text === 'string';
+  return (
+    [keyId, holdId, callId, source].every(isText) &&
+    [ownerId, teamId, model, endpoint, trace].every((text) => text === null || isText(text)) &&
+    countNames.every((name) => Number.isSafeInteger(counts[name]))
+  );
+}
+
+const countNames = [
+  'requests',
+  'inputTokens',
+  'outputTokens',
+  'cacheReadTokens',
+  'cacheWriteTokens',
+  'costNanoUsd',
+  'atMs',
+] as const;
 
 /** Ids of entries are the server's ms and a number within it. */
 function byTime(a: Read, b: Read): number {
