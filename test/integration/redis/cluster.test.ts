@@ -51,7 +51,8 @@ describe('redisStore: Cluster', () => {
     const prefix = newPrefix();
     const maxUsageEvents = 10_000;
     const bounds = { maxUsageEvents, usageRetentionMs: 86_400_000 };
-    const own = { client: client(), prefix, givenMs: () => undefined, notify: () => undefined };
+    const nothing = () => undefined;
+    const own = { client: client(), prefix, givenMs: nothing, notify: nothing, onUnreadable: nothing };
     const ledger = createRedisLedger({ ...own, ...bounds });
     const stream = (shard: number) => `${prefix}{${String(shard).padStart(2, '0')}}:usage`;
     const write = async (shard: number, count: number) => {
