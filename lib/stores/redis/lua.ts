@@ -15,11 +15,11 @@ local hold_id, expected = ARGV[4], cjson.decode(ARGV[5])
 local ends = redis.call('ZSCORE', KEYS[2], hold_id)
 if not ends or not is_over(ends) then return { 'kept', jumps, {}, '' } end
 
+local open_calls = redis.call('HGET', KEYS[1], 'n')
 -- Lost with its node, while its lease was not.
-if redis.call('EXISTS', KEYS[1]) == 0 then
-  redis.call('ZREM', KEYS[2], hold_id)
-  return { 'kept', jumps, {}, '' }
-end
+if not open_calls then redis.call('ZREM', KEYS[2], hold_id) end
+-- Another process may have ended it, and waits for other shards.
+if not open_calls or open_calls == '0' then return { 'kept', jumps, {}, '' } end
 
 local is_expected = {}
 for _, call in ipairs(expected.calls) do is_expected['c:' .. call.id] = true end
@@ -329,6 +329,7 @@ end
 local known = redis.call('HMGET', KEYS[1], 'n', call_field, 'c:')
 if is_elsewhere then
   if known[1] == '0' then return { 'hold_ended', jumps } end
+  if known[2] and not special.isProbe then redis.call('HSET', KEYS[1], 't:' .. call_field:sub(3), 1) end
   if known[2] then return repeated(known[2]) end
 elseif is_further then
   if not known[1] or known[1] == '0' then return { 'hold_ended', jumps } end
@@ -353,8 +354,8 @@ if special.replacesFirst and known[3] and known[3]:sub(1, 1) == 'o' then
   if #missing > 0 and not is_elsewhere then return { 'missing', jumps, missing } end
 end
 
--- Others have let the call in as one that takes the place of the first.
-if special.replacesFirst and special.others and not replaced and not special.isProbe then
+-- Others have let the call in as one that takes the place of the first, or are to be told that it has.
+if special.replacesFirst and not is_elsewhere and not replaced and not special.isProbe then
   return { 'not_first', jumps }
 end
 
@@ -796,8 +797,9 @@ return due
 --   line as it was written when the lease ended; lost, the event of a settlement whose hold is unknown
 -- ARGV[8] nothing, or the other shards from which the call took, each before a space   ARGV[9] takes in all of them
 -- ARGV[10..] of a settlement: event, member, field and other of its line
--- Result: state, jumps of the clock, charged budgets: position of the scope, field, spent, the other shards of the hold
---   and whether it has ended; or missing, jumps, scopes to declare: ARGV[7] is needed
+-- Result: state (overtaken: it was cancelled before it was let in), jumps of the clock, charged budgets: position of the
+--   scope, field, spent, the other shards of the hold and whether it has ended; or missing, jumps, scopes to declare:
+--   ARGV[7] is needed
 
 local ended_ms = 3600000
 local _, at, input, output, cache_read, cache_write, used_cost = unpack(numbers)
@@ -872,12 +874,13 @@ local function close_call()
 end
 
 local function answer(outcome, charged)
+  local ends = { cancelled = 'c', overtaken = 'u' }
   for _, scope in pairs(scopes) do save_scope(scope) end
   charged = charged or {}
   local is_new = outcome ~= 'already'
   if is_new and others ~= '' then
     local used_tokens = is_settlement and input + output or 0
-    leave_to_others(others, ARGV[5], is_settlement and 's' or 'c', used_tokens, used_cost or 0, ARGV[9])
+    leave_to_others(others, ARGV[5], ends[outcome] or 's', used_tokens, used_cost or 0, ARGV[9])
   end
   local named = (is_new or closes_hold) and redis.call('HGET', KEYS[1], 'p')
   if not named then return { outcome, jumps, charged, '', 0 } end
@@ -938,7 +941,7 @@ if not is_open then
   redis.call('HSET', KEYS[1], 'n', 0)
   redis.call('PEXPIRE', KEYS[1], ended_ms)
 end
-return answer('cancelled')
+return answer('overtaken')
 `,
   'enqueue-outbox': `-- Writes rows that belong to no change.
 --
@@ -1029,13 +1032,15 @@ return 'fenced'
 --
 -- KEYS[1] the part (hash)   KEYS[2] leases of this shard (sorted set)   KEYS[3..] scopes
 -- ARGV[2] id of the hold
--- ARGV[3] what became of it, as JSON: scopes, their names; calls {id, became, tokens, cost, takes {position, field}};
---   hasEnded, or leaseEnds, when to look again
---   became: settled, abandoned: tokens and cost are charged; cancelled, replaced: nothing is; undone: it was never let in
+-- ARGV[3] what became of it, as JSON: home, its shard; scopes, their names; calls {id, became, tokens, cost,
+--   takes {position, field}}; hasEnded, or leaseEnds, when to look again
+--   became: settled, abandoned: tokens and cost are charged; cancelled, replaced: nothing is; undone: it was never let in;
+--   withdrawn: whoever asked for it takes it back, unless somebody else has asked, too
 -- Result: followed, jumps, charged budgets by call: position of the scope, field, spent; missing, jumps, names of scopes
 --   to declare; untold, jumps: the hold has ended, and calls are open here of which nothing is told
 
-local ended_ms = 86400000
+-- Longer than at home: what is told twice is to find that it was told.
+local ended_ms, abandoned_ms = 7200000, 90000000
 local hold_id, told = ARGV[2], cjson.decode(ARGV[3])
 
 local positions, scopes = {}, {}
@@ -1047,6 +1052,9 @@ end
 
 local undoes_first, is_told = false, {}
 for _, call in ipairs(told.calls) do
+  if call.became == 'withdrawn' then
+    call.became = redis.call('HEXISTS', KEYS[1], 't:' .. call.id) == 1 and 'open' or 'undone'
+  end
   is_told['c:' .. call.id] = true
   undoes_first = undoes_first or call.became == 'undone' and call.id == ''
 end
@@ -1069,6 +1077,7 @@ end
 
 -- What was counted of the call until now, or nothing if it has followed.
 local function counted_of(value, state, became)
+  if became == 'open' then return nil end
   if state == 'o' then
     local _, _, replaces, taken = unpack_call(value)
     return { at = taken[1], counted = taken[2], tokens = 0, held = taken[3], spent = 0, replaces = replaces == 1 }
@@ -1082,12 +1091,18 @@ local function counted_of(value, state, became)
   if not state and (became == 'settled' or became == 'abandoned') then return counted end
 end
 
--- The windows in which the first call counts a request, by name of their scope and field. What was to take its place has
--- counted none there.
+-- What the first call took here, as JSON; '': that is not known.
+local function takes_of_first(value)
+  if not value then return '' end
+  return value:sub(1, 1) == 'a' and value:sub(10) or first_takes(value)
+end
+
+-- The windows in which the first call counts a request, by name of their scope and field, also after its end. What was to
+-- take its place has counted none there.
 local function windows_of_first()
-  local value, windows = redis.call('HGET', KEYS[1], 'c:'), {}
-  if not value or value:sub(1, 1) ~= 'o' then return windows end
-  for name, fields in each_take(cjson.decode(first_takes(value))) do
+  local takes, windows = takes_of_first(redis.call('HGET', KEYS[1], 'c:')), {}
+  if takes == '' then return windows end
+  for name, fields in each_take(cjson.decode(takes)) do
     for _, field in ipairs(fields) do windows[name .. '\\n' .. field] = true end
   end
   return windows
@@ -1111,10 +1126,11 @@ end
 
 local function keep_call(field, call, value, state)
   local became = call.became
-  if became == 'undone' then redis.call('HDEL', KEYS[1], field)
-  elseif became == 'abandoned' then redis.call('HSET', KEYS[1], field, 'a' .. struct.pack('<d', call.cost))
+  local takes = field == 'c:' and takes_of_first(value) or ''
+  if became == 'undone' then redis.call('HDEL', KEYS[1], field, 't:' .. call.id)
+  elseif became == 'abandoned' then redis.call('HSET', KEYS[1], field, 'a' .. struct.pack('<d', call.cost) .. takes)
   elseif became == 'replaced' and state == 'o' then redis.call('HSET', KEYS[1], field, 'r' .. value:sub(2))
-  else redis.call('HSET', KEYS[1], field, 'e') end
+  else redis.call('HSET', KEYS[1], field, 'e' .. takes) end
 end
 
 local charged = {}
@@ -1138,12 +1154,17 @@ for _, position in ipairs(slots) do
 end
 for _, scope in pairs(scopes) do save_scope(scope) end
 
-local has_calls = false
-for _, field in ipairs(redis.call('HKEYS', KEYS[1])) do has_calls = has_calls or field:sub(1, 2) == 'c:' end
+local has_calls, has_abandoned = false, false
+local kept = redis.call('HGETALL', KEYS[1])
+for index = 1, #kept, 2 do
+  local is_call = kept[index]:sub(1, 2) == 'c:'
+  has_calls = has_calls or is_call
+  has_abandoned = has_abandoned or is_call and kept[index + 1]:sub(1, 1) == 'a'
+end
 if told.hasEnded then
   redis.call('HSET', KEYS[1], 'n', 0)
   redis.call('HDEL', KEYS[1], 's')
-  redis.call('PEXPIRE', KEYS[1], ended_ms)
+  redis.call('PEXPIRE', KEYS[1], has_abandoned and abandoned_ms or ended_ms)
   redis.call('ZREM', KEYS[2], hold_id)
 elseif not has_calls then
   redis.call('DEL', KEYS[1])
@@ -1151,26 +1172,35 @@ elseif not has_calls then
 else
   if undoes_first then redis.call('HDEL', KEYS[1], 's') end
   if told.leaseEnds then redis.call('ZADD', KEYS[2], 'XX', told.leaseEnds, hold_id) end
+  -- Where the part was lost nothing else looks for what is kept of it now.
+  if redis.call('HSETNX', KEYS[1], 'n', 1) == 1 then
+    redis.call('HSET', KEYS[1], 'h', told.home)
+    redis.call('ZADD', KEYS[2], instant + followed_after_ms, hold_id)
+  end
 end
 return { 'followed', jumps, charged }
 `,
   'forget-others': `-- Forgets how calls ended, since all other shards have followed; a hold that has ended is not looked for any more.
 --
 -- KEYS[1] the hold (hash)   KEYS[2] leases of its shard (sorted set)
--- ARGV[1] id of the hold    ARGV[2..] of each call: id, and how it stood when they were told (s, c, a)
+-- ARGV[1] id of the hold    ARGV[2..] of each call: id, and how it stood when they were told (s, c, a, u)
 
-local remembered_ms = 86400000
+local ended_ms, abandoned_ms = 3600000, 86400000
 for index = 2, #ARGV, 2 do
   local field = 'd:' .. ARGV[index]
   local left = redis.call('HGET', KEYS[1], field)
   if left and left:sub(1, 1) == ARGV[index + 1] then redis.call('HDEL', KEYS[1], field) end
 end
 if redis.call('HGET', KEYS[1], 'n') ~= '0' then return end
-for _, field in ipairs(redis.call('HKEYS', KEYS[1])) do
-  if field:sub(1, 2) == 'd:' then return end
+local has_abandoned = false
+local fields = redis.call('HGETALL', KEYS[1])
+for index = 1, #fields, 2 do
+  local kind = fields[index]:sub(1, 2)
+  if kind == 'd:' then return end
+  has_abandoned = has_abandoned or kind == 'c:' and fields[index + 1]:sub(1, 1) == 'a'
 end
 redis.call('HDEL', KEYS[1], 'p')
-redis.call('PEXPIRE', KEYS[1], remembered_ms)
+redis.call('PEXPIRE', KEYS[1], has_abandoned and abandoned_ms or ended_ms)
 redis.call('ZREM', KEYS[2], ARGV[1])
 `,
   'insert-alert': `-- Keeps an alert, unless one of its id is there. The oldest go where there are too many.
@@ -1308,10 +1338,13 @@ local function over_until() return '(' .. string.format('%.0f', now + 1) end
 -- becomes of them at home (follow.lua). n is 1 until the hold has ended, then 0. What a call has of its order is 1 if it
 -- was let in to take the place of the first one, else 0. Besides there are
 --   h: the shard of its home   s: names of the scopes of which it took a slot, as JSON
+--   t:<call>: of a call that was asked for more than once: none of those who asked takes it back
 -- and in its home
 --   p: the shards where it has taken, each before a space
---   d:<call>: of a call that ended, until all of them have followed: s (settled), c (cancelled) or a (abandoned); then,
---     packed, tokens and cost that were charged; then its takes in all shards, as JSON
+--   d:<call>: of a call that ended, until all of them have followed: s (settled), c (cancelled), a (abandoned) or u (it
+--     was never let in); then, packed, tokens and cost that were charged; then its takes in all shards, as JSON
+--
+-- Once a hold has ended, the first call of a part keeps its takes as an open one does, and after what it was charged.
 
 -- When those that ended a call and are to tell the others are taken for dead.
 local followed_after_ms = 10000

@@ -1,17 +1,19 @@
 import assert from 'node:assert/strict';
 import { Cluster } from 'ioredis';
+import { StoreUnavailableError } from '../../../lib/errors.ts';
 import type { ScopeId } from '../../../lib/limits/limit.ts';
 import type { RedisClient } from '../../../lib/stores/redis/client.ts';
 import { redisStore } from '../../../lib/stores/redis/redis-store.ts';
 import { shardOf } from '../../../lib/stores/shard.ts';
-import type { Hold, Store, StoreNotice } from '../../../lib/stores/store.ts';
+import type { AdmitVerdict, Hold, Store, StoreNotice } from '../../../lib/stores/store.ts';
 import { createKnownCaller, keyScope, keyWith, limited } from '../../../lib/testing/store-suite/caller.ts';
 import { seededRandom } from '../../../lib/testing/store-suite/random.ts';
 import { sampleChange, samplePolicy } from '../../../lib/testing/store-suite/sample-records.ts';
 import { nothingCounted, standingOf } from '../../../lib/testing/store-suite/standing.ts';
 import type { Session } from '../../../lib/testing/store-suite/store-case.ts';
 import { createTestClock, hourMs, secondMs } from '../../../lib/testing/store-suite/test-clock.ts';
-import { type ScriptFate, withScriptFates } from '../../support/faulty-commands.ts';
+import { eventually } from '../../support/eventually.ts';
+import { type FateOf, type ScriptFate, withScriptFates } from '../../support/faulty-commands.ts';
 import { newPrefix } from '../../support/services/random-name.ts';
 import { type RedisCluster, redisCluster } from '../../support/services/redis-cluster.ts';
 
@@ -24,7 +26,7 @@ describe('redisStore: counters in several slots', () => {
   let client: Cluster;
   let faulty: RedisClient;
   let prefix: string;
-  let fateOf: (keys: readonly string[]) => ScriptFate;
+  let fateOf: FateOf;
   let session: Session;
   let leave: () => void;
 
@@ -201,6 +203,159 @@ describe('redisStore: counters in several slots', () => {
     assert.equal((await caller.admit()).outcome, 'stale');
   });
 
+  /** Has something else happen before the home is first asked. */
+  function beforeHome(happens: () => Promise<unknown>): FateOf {
+    let isFirst = true;
+    return async (keys): Promise<ScriptFate> => {
+      if (!isFirst || !isIn(keys, keyScope)) return 'done';
+      isFirst = false;
+      await happens();
+      return 'done';
+    };
+  }
+
+  it('a request stays counted where the call was settled whose place another was about to take', async () => {
+    const caller = await spreadCaller({ team: { ...budget, rpmLimit: 5 } });
+    const hold = await caller.hold({ tokens: 10, costUsd: 1 });
+    fateOf = beforeHome(async () => caller.settle(hold, { costUsd: 0.5 }));
+    assert.deepEqual(await caller.extend(hold, { costUsd: 2, replacesFirst: true }), { outcome: 'hold_ended' });
+    assert.deepEqual(await standingOf(session.store, 'team:red'), {
+      openHolds: 0,
+      windows: { rpm: 1 },
+      budgets: { main: { spent: 0.5, held: 0 } },
+    });
+  });
+
+  it('a request stays counted where the lease ended of the call whose place another was about to take', async () => {
+    const caller = await spreadCaller({ team: { ...budget, rpmLimit: 5 } });
+    const hold = await caller.hold({ tokens: 10, costUsd: 1, leaseMs: 10 * secondMs });
+    fateOf = beforeHome(async () => {
+      session.clock.advance(10 * secondMs);
+      await session.store.sweep(10);
+    });
+    assert.deepEqual(await caller.extend(hold, { costUsd: 2, replacesFirst: true }), { outcome: 'hold_ended' });
+    assert.deepEqual((await standingOf(session.store, 'team:red')).windows, { rpm: 1 });
+  });
+
+  it('a slot comes back once, however late a sweep goes on that another process has overtaken', async () => {
+    const caller = await spreadCaller({ key: { ...budget, maxParallelRequests: 5 } });
+    const hold = await caller.hold({ costUsd: 1 });
+    const further = await caller.extend(hold, { costUsd: 1, replacesFirst: true });
+    assert.equal(further.outcome, 'admitted');
+    if (further.outcome === 'admitted') await caller.settle(further.hold, { costUsd: 1 });
+    session.clock.advance(leaseMs);
+    // A sweep looks at all holds that are due, then at each of them before it ends it.
+    let looks = 0;
+    fateOf = (keys) => {
+      if (keys.length !== 1 || !keys[0]?.includes(`${tagOf(keyScope)}:h:`)) return 'done';
+      return async () => {
+        looks += 1;
+        if (looks === 2) await overtake();
+      };
+    };
+    async function overtake(): Promise<void> {
+      fateOf = (keys) => (keys.some((key) => key.includes(`${tagOf('team:red')}:h:`)) ? 'lost on its way' : 'done');
+      await assert.rejects(session.store.sweep(10), StoreUnavailableError);
+      session.clock.advance(10 * secondMs);
+      fateOf = () => 'done';
+    }
+    await session.store.sweep(10);
+    assert.equal((await standingOf(session.store, keyScope)).openHolds, 0);
+  });
+
+  it('one of two tries of the same call that is refused takes nothing from the other', async () => {
+    const caller = await spreadCaller({ key: { ...budget, maxParallelRequests: 1 } });
+    const inTheWay = await caller.hold();
+    const arrived: (() => void)[] = [];
+    fateOf = (keys) => {
+      if (!isIn(keys, keyScope) || arrived.length === 2) return 'done';
+      return new Promise((resolve) => arrived.push(() => resolve('done')));
+    };
+    const request = caller.admitRequest({ costUsd: 1 });
+    const [first, second] = [session.store.admit(request), session.store.admit(request)];
+    await eventually(() => arrived.length === 2);
+    arrived[0]?.();
+    assert.equal((await first).outcome, 'refused');
+    await caller.settle(inTheWay);
+    arrived[1]?.();
+    assert.equal((await second).outcome, 'admitted');
+    for (const { budgets } of await standings(session.store))
+      assert.deepEqual(budgets, { main: { spent: 0, held: 1 } });
+  });
+
+  it('what a first call took elsewhere comes back when one takes its place that counts at home alone', async () => {
+    const caller = await spreadCaller();
+    const hold = await caller.hold({ costUsd: 1 });
+    const atHome = caller.under(keyWith(budget), limited('user:ann'), limited('team:red'));
+    assert.equal((await atHome.extend(hold, { costUsd: 2, replacesFirst: true })).outcome, 'admitted');
+    assert.deepEqual((await standingOf(session.store, 'team:red')).budgets, {});
+    assert.deepEqual((await standingOf(session.store, keyScope)).budgets, { main: { spent: 0, held: 2 } });
+  });
+
+  it('a call that was let in stays let in, and takes nothing more, when it is asked for by newer records', async () => {
+    const caller = await spreadCaller();
+    const request = caller.admitRequest({ costUsd: 1 });
+    const before = await session.store.admit(request);
+    const moved = (limits: object) => [keyWith(budget), limited('user:ann', budget), limited('team:blue', limits)];
+    const inOtherTeam = await createKnownCaller(session, ...moved(budget));
+    const { plan } = inOtherTeam.admitRequest();
+    const again = await session.store.admit({ ...request, plan });
+    assert.deepEqual(outcomeAndHold(again), outcomeAndHold(before));
+    assert.deepEqual(await standingOf(session.store, 'team:blue'), nothingCounted);
+    const refusing = inOtherTeam.under(...moved({ maxBudgetNanoUsd: 0 })).admitRequest();
+    const andAgain = await session.store.admit({ ...request, plan: refusing.plan });
+    assert.deepEqual(outcomeAndHold(andAgain), outcomeAndHold(before));
+    assert.deepEqual((await standingOf(session.store, 'team:red')).budgets, { main: { spent: 0, held: 1 } });
+  });
+
+  it('a node that lost what was held keeps nothing for ever of what it is told', async () => {
+    const caller = await spreadCaller();
+    const hold = await caller.hold({ costUsd: 1, holdId: 'lost' });
+    const further = await caller.extend(hold, { costUsd: 1 });
+    assert.equal(further.outcome, 'admitted');
+    await client.del(`${prefix}${tagOf('team:red')}:h:lost`, `${prefix}${tagOf('team:red')}:leases`);
+    await caller.settle(hold, { costUsd: 1 });
+    await client.del(`${prefix}${tagOf(keyScope)}:h:lost`, `${prefix}${tagOf(keyScope)}:leases`);
+    session.clock.advance(25 * hourMs);
+    await sweepAll();
+    assert.deepEqual(await keysWithoutEnd(), []);
+  });
+
+  it('what was settled is remembered for hours, not days', async () => {
+    const caller = await spreadCaller();
+    await caller.settle(await caller.hold({ costUsd: 1 }), { costUsd: 1 });
+    const remembered = await Promise.all(
+      client.nodes('master').map(async (node) => {
+        const keys = await node.keys(`${prefix}*:h:*`);
+        return Promise.all(keys.map((key) => node.pttl(key)));
+      }),
+    );
+    assert.equal(remembered.flat().length, 3);
+    for (const ttlMs of remembered.flat()) assert.ok(ttlMs > hourMs / 2 && ttlMs <= 2 * hourMs, `${ttlMs} ms`);
+  });
+
+  it('a cancellation that overtakes its admission leaves nothing counted', async () => {
+    const caller = await spreadCaller({ team: { ...budget, rpmLimit: 5 } });
+    const request = caller.admitRequest({ costUsd: 1 });
+    const asked: Hold = { ...request, callId: '', home: '', takes: request.plan.takes, atMs: session.clock.now() };
+    fateOf = beforeHome(async () => session.store.cancel(asked));
+    assert.deepEqual(await session.store.admit(request), { outcome: 'hold_ended' });
+    for (const standing of await standings(session.store)) assert.deepEqual(standing, nothingCounted);
+  });
+
+  it('holds end at the end of their lease, also while those of another shard cannot', async () => {
+    const caller = await spreadCaller();
+    await caller.hold({ costUsd: 1 });
+    const other: ScopeId = 'key:other';
+    const others = await createKnownCaller(session, limited(other, budget));
+    await others.hold({ costUsd: 1, subject: { keyId: 'other' } });
+    session.clock.advance(leaseMs);
+    fateOf = (keys) => (isIn(keys, keyScope) ? 'lost on its way' : 'done');
+    await assert.rejects(session.store.sweep(10), StoreUnavailableError);
+    fateOf = () => 'done';
+    assert.deepEqual((await standingOf(session.store, other)).budgets, { main: { spent: 1, held: 0 } });
+  });
+
   for (const seed of Array.from({ length: 8 }, (_, at) => at + 1)) {
     it(`whatever breaks, all slots agree in the end with the usage record (seed ${seed})`, async function () {
       this.timeout(60_000);
@@ -288,3 +443,7 @@ describe('redisStore: counters in several slots', () => {
     assert.deepEqual(await keysWithoutEnd(), []);
   }
 });
+
+function outcomeAndHold(verdict: AdmitVerdict) {
+  return { outcome: verdict.outcome, hold: verdict.outcome === 'admitted' ? verdict.hold : undefined };
+}

@@ -1,5 +1,5 @@
 import type { Clamp } from '../../../limits/limit.ts';
-import type { AdmitVerdict, ExtendRequest } from '../../store.ts';
+import type { AdmitVerdict } from '../../store.ts';
 import type { AskPart, Call, PartVerdict } from './admit-part.ts';
 import type { LedgerNames } from './names.ts';
 import { type Asked, type DrawNonce, granted, merged } from './part-verdicts.ts';
@@ -23,7 +23,7 @@ export interface ShardsOptions {
 export function createAdmittingInShards({ names, askPart, parts, drawNonce }: ShardsOptions) {
   const suspects = createSuspects();
 
-  async function place(call: Call): Promise<AdmitVerdict> {
+  async function place(call: Call): Promise<AdmitVerdict | 'not_first'> {
     const { home, others } = call.compiled;
     const letIn: Asked[] = [];
     let clamp = await commonClamp(call);
@@ -36,13 +36,13 @@ export function createAdmittingInShards({ names, askPart, parts, drawNonce }: Sh
       const verdict = await ask(part);
       if (verdict.outcome === 'not_first') {
         await undo(call, letIn);
-        return place({ ...call, replacesFirst: false });
+        return 'not_first';
       }
       if (verdict.outcome !== 'admitted') return refuse(call, letIn, { part, verdict }, clamp);
       letIn.push({ part, verdict });
       clamp = lowered(clamp, verdict);
     }
-    if (call.replacesFirst && 'hold' in call.request) await replaceFirst(call.request);
+    await undoStrays(call, letIn);
     return granted(call, letIn);
 
     async function ask(part: PlanPart): Promise<PartVerdict> {
@@ -74,29 +74,35 @@ export function createAdmittingInShards({ names, askPart, parts, drawNonce }: Sh
     );
   }
 
-  /** Gives back what others took, and says what memory would, which has asked all. */
+  /**
+   * Gives back what others took, and says what memory would, which has asked all: also that the call was let in before,
+   * which its home alone knows.
+   */
   async function refuse(call: Call, letIn: readonly Asked[], refusing: Asked, clamp: Clamp | undefined) {
     if (letIn.length > 0 && refusing.verdict.outcome === 'refused') suspects.add(call.compiled, refusing.part);
     await undo(call, letIn);
-    return merged(call.request.plan, [...(await probe(call, clamp, refusing.part)), refusing], drawNonce);
+    const asked = [...(await probe(call, clamp, refusing.part)), refusing];
+    const atHome = asked.find(({ part }) => part === call.compiled.home);
+    return atHome?.verdict.outcome === 'admitted' ? granted(call, asked) : merged(call.request.plan, asked, drawNonce);
   }
 
   /** What was let in by an earlier try of the same call may be its own, and stays. */
-  function undo({ request, holdId, callId }: Call, letIn: readonly Asked[]): Promise<void> {
+  function undo({ request, compiled, holdId, callId }: Call, letIn: readonly Asked[]): Promise<void> {
     const shards = letIn.flatMap(({ part, verdict }) =>
       verdict.outcome === 'admitted' && verdict.kept === undefined ? [part.shard] : [],
     );
-    return parts.undo(holdId, shards, { callId, takes: request.plan.takes });
+    return parts.withdraw({ shard: compiled.home.shard, holdId }, shards, { callId, takes: request.plan.takes });
   }
 
-  /** What the first call took elsewhere is given back now that another has its place. */
-  async function replaceFirst({ hold }: ExtendRequest): Promise<void> {
-    const { holdId, takes } = hold;
-    const home = names.homeOf(hold);
-    const shards = new Set(takes.map(({ scopeId }) => names.shardOf(scopeId)));
-    shards.delete(home);
-    const first = { callId: '', became: 'replaced', tokens: 0, costNanoUsd: 0, takes } as const;
-    await parts.tellOthers({ shard: home, holdId }, [...shards], [first], undefined);
+  /** A call that was let in before, under another plan, takes nothing where it did not take then. */
+  async function undoStrays(call: Call, letIn: readonly Asked[]): Promise<void> {
+    const home = letIn.at(-1)?.verdict;
+    if (home?.outcome !== 'admitted' || home.kept === undefined) return;
+    const taken = new Set(home.kept.takes.map(({ scopeId }) => names.shardOf(scopeId)));
+    await undo(
+      call,
+      letIn.filter(({ part }) => part !== call.compiled.home && !taken.has(part.shard)),
+    );
   }
 
   return place;

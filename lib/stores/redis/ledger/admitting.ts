@@ -25,17 +25,23 @@ export function createAdmitting({ context, expiry, parts, copies, drawNonce }: A
   const placeInShards = createAdmittingInShards({ names, askPart, parts, drawNonce });
 
   /** Where all counters are in one shard, as they are unless there are several nodes. */
-  async function placeAtHome(call: Call): Promise<AdmitVerdict> {
+  async function placeAtHome(call: Call): Promise<AdmitVerdict | 'not_first'> {
     const { request, compiled } = call;
     const verdict = await askPart(call, { part: compiled.home, clamp: request.clamp, isProbe: false });
+    if (verdict.outcome === 'not_first') return 'not_first';
     if (verdict.outcome !== 'admitted') return merged(request.plan, [{ part: compiled.home, verdict }], drawNonce);
     const [, , , , ...left] = verdict.numbers;
     const ids = { holdId: call.holdId, callId: call.callId, leaseMs: call.leaseMs, home: compiled.home.shard };
     return admitted(request, ids, verdict.numbers, left.map(finite), verdict.kept);
   }
 
-  function place(call: Call): Promise<AdmitVerdict> {
-    return call.compiled.others.length === 0 ? placeAtHome(call) : placeInShards(call);
+  async function place(call: Call): Promise<AdmitVerdict> {
+    const placed = await (call.compiled.others.length === 0 ? placeAtHome(call) : placeInShards(call));
+    if (placed === 'not_first') return place({ ...call, replacesFirst: false });
+    const { request } = call;
+    if (call.replacesFirst && placed.outcome === 'admitted' && 'hold' in request)
+      await parts.replaceFirst(request.hold);
+    return placed;
   }
 
   function admitAlone(request: AdmitRequest): Promise<AdmitVerdict> {

@@ -5,14 +5,14 @@ import { quoted } from '../records/names.ts';
 import { type LedgerContext, ledgerScript, runAct } from './acts.ts';
 import { lineOf, sumsKeys } from './lines.ts';
 import { readScope } from './names.ts';
-import type { Parts } from './parts.ts';
+import type { Became, Parts } from './parts.ts';
 import { type ChargedFields, chargedBudgets, type Jumps, tellJumps } from './replies.ts';
 import { readShards, writeShards } from './shards.ts';
 import { compileTakes, createTakesSplitter } from './takes.ts';
 
 type EndReply =
   | readonly ['missing', Jumps, scopes: readonly string[]]
-  | readonly [SettleResult['state'] | 'cancelled', Jumps, ChargedFields, others: string, hasEnded: 0 | 1];
+  | readonly [SettleResult['state'] | 'cancelled' | 'overtaken', Jumps, ChargedFields, others: string, hasEnded: 0 | 1];
 
 const endCallScript = ledgerScript<EndReply>(
   'ledger-time',
@@ -87,10 +87,9 @@ export function createEnding(context: LedgerContext, parts: Parts) {
     tellJumps(jumps, scopeIds, notify);
     const here = chargedBudgets(charged, scopeIds);
     if (named === '') return { state, charged: here };
-    const became = state === 'cancelled' ? 'cancelled' : 'settled';
     const fate = {
       callId,
-      became,
+      became: becameOf(state),
       tokens: written.tokens,
       costNanoUsd: written.costNanoUsd,
       takes: hold.takes,
@@ -127,7 +126,12 @@ export function createEnding(context: LedgerContext, parts: Parts) {
 
     async cancel(hold: Hold): Promise<{ readonly state: 'cancelled' | 'already' }> {
       const { state } = await endCall(hold, nothing);
-      return { state: state === 'cancelled' ? 'cancelled' : 'already' };
+      return { state: state === 'already' ? 'already' : 'cancelled' };
     },
   };
+}
+
+function becameOf(state: SettleResult['state'] | 'cancelled' | 'overtaken'): Became {
+  if (state === 'overtaken') return 'undone';
+  return state === 'cancelled' ? 'cancelled' : 'settled';
 }

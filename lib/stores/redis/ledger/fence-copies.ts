@@ -4,8 +4,11 @@ import { type LedgerContext, ledgerScript } from './acts.ts';
 const copyFenceScript = ledgerScript<null>('copy-fence');
 const raiseFenceScript = ledgerScript<number | null>('raise-fence');
 
-/** For as long as a call may be judged by what a process remembers of a record: an hour at most, and five minutes. */
-const copiedMs = 2 * 3_600_000;
+/**
+ * For as long as a call may be judged by what a process remembers of a record, an hour at most; and by a request that began
+ * with that and goes on making calls, for which a day is allowed.
+ */
+const copiedMs = 25 * 3_600_000;
 
 /**
  * Keeps copies of fences in other shards than their scope's: a call need not go there to learn that a record which limits

@@ -45,7 +45,7 @@ export function createLeases(context: LedgerContext, parts: Parts) {
     if (home !== undefined) {
       return (await parts.resolve(place, home, found)) === 'over' && endHold(home, holdId);
     }
-    if (found.hasEnded && found.others.length > 0) {
+    if (found.hasEnded) {
       await parts.repair(place, found.others);
       return false;
     }
@@ -105,20 +105,27 @@ export function createLeases(context: LedgerContext, parts: Parts) {
 
   /** What holds took elsewhere: most of it has followed its home when its turn comes. */
   async function partsLast(due: readonly Due[]): Promise<readonly Due[]> {
-    const found = await Promise.all(
-      due.map(async (one) => ({ one, isPart: (await readHold(context, one)).home !== undefined })),
-    );
+    const isPart = async (one: Due) => (await readHold(context, one)).home !== undefined;
+    const found = await Promise.all(due.map(async (one) => ({ one, isPart: await isPart(one).catch(() => true) })));
     return found.sort((a, b) => Number(a.isPart) - Number(b.isPart)).map(({ one }) => one);
   }
 
   async function sweepShards(shards: readonly number[], limit: number): Promise<number> {
-    const found = (await Promise.all(shards.map((shard) => dueIn(shard, limit)))).flat();
+    const failures: unknown[] = [];
+    // What one node cannot tell, or cannot be told, keeps nothing of the others open.
+    const orElse = <T>(asked: Promise<T>, instead: T) =>
+      asked.catch((error: unknown) => {
+        failures.push(error);
+        return instead;
+      });
+    const found = (await Promise.all(shards.map((shard) => orElse(dueIn(shard, limit), [])))).flat();
     const due = found.sort((a, b) => a.endsAtMs - b.endsAtMs).slice(0, limit);
     let ended = 0;
     // One after the other, so that notices come in order.
     for (const { shard, holdId } of shards.length > 1 ? await partsLast(due) : due) {
-      if (await endHold(shard, holdId)) ended += 1;
+      if (await orElse(endHold(shard, holdId), false)) ended += 1;
     }
+    if (failures.length > 0) throw failures[0];
     return ended;
   }
 

@@ -14,17 +14,23 @@ export interface Asked {
 /** Draws the nonces of unknown scopes. */
 export type DrawNonce = (scopeId: ScopeId, candidate: string) => Promise<string>;
 
-/** The verdict where all parts have let the call in, its home last. */
+/** The verdict where the home has let the call in. */
 export function granted({ request, compiled, ...call }: Call, asked: readonly Asked[]): AdmitVerdict {
-  const home = asked.at(-1)?.verdict;
+  const home = asked.find(({ part }) => part === compiled.home)?.verdict;
   if (home?.outcome !== 'admitted') throw new RangeError('A call is let in by its home');
-  const remaining: number[] = [];
+  const remaining = remainingOf(request.plan, asked);
+  return admitted(request, { ...call, home: compiled.home.shard }, home.numbers, remaining, home.kept);
+}
+
+/** What is left of each limit of the plan, by what its parts say. */
+function remainingOf({ limits }: AdmissionPlan, asked: readonly Asked[]): number[] {
+  const remaining = limits.map(() => 0);
   for (const { part, verdict } of asked) {
-    if (verdict.outcome !== 'admitted') continue;
-    const [, , , , ...left] = verdict.numbers;
+    const left =
+      verdict.outcome === 'admitted' ? verdict.numbers.slice(4) : 'remaining' in verdict ? verdict.remaining : [];
     for (const [at, position] of part.positions.entries()) remaining[position] = finite(left[at] ?? 0);
   }
-  return admitted(request, { ...call, home: compiled.home.shard }, home.numbers, remaining, home.kept);
+  return remaining;
 }
 
 /** The verdict on all parts where one of them does not let the call in: the one that a single shard would give. */
@@ -56,12 +62,8 @@ export async function merged(
 
 /** The longest wait is the truth for the whole request; the first of equals names it. */
 function refusal(plan: AdmissionPlan, asked: readonly Asked[]): AdmitVerdict {
-  const remaining: number[] = plan.limits.map(() => 0);
   let longest: { readonly position: number; readonly waitMs: number } | undefined;
   for (const { part, verdict } of asked) {
-    const left =
-      verdict.outcome === 'admitted' ? verdict.numbers.slice(4) : 'remaining' in verdict ? verdict.remaining : [];
-    for (const [at, position] of part.positions.entries()) remaining[position] = finite(left[at] ?? 0);
     if (verdict.outcome !== 'refused') continue;
     const position = verdict.by === 0 ? -1 : (part.positions[verdict.by - 1] ?? -1);
     const waitMs = verdict.retryAfterMs ?? Infinity;
@@ -71,5 +73,6 @@ function refusal(plan: AdmissionPlan, asked: readonly Asked[]): AdmitVerdict {
   if (longest === undefined) throw new RangeError('A refusal names who refuses');
   const { position, waitMs } = longest;
   const retryAfterMs = waitMs === Infinity ? null : waitMs;
-  return { outcome: 'refused', by: position < 0 ? 'max_tokens' : position, retryAfterMs, remaining };
+  const by = position < 0 ? 'max_tokens' : position;
+  return { outcome: 'refused', by, retryAfterMs, remaining: remainingOf(plan, asked) };
 }

@@ -1,5 +1,5 @@
 import type { ScopeId, Take } from '../../../limits/limit.ts';
-import type { ChargedBudget } from '../../store.ts';
+import type { ChargedBudget, Hold } from '../../store.ts';
 import { quoted, unquoted } from '../records/names.ts';
 import { type LedgerContext, ledgerScript, runAct } from './acts.ts';
 import { fieldOf, readScope } from './names.ts';
@@ -10,9 +10,15 @@ import { readTakes } from './takes.ts';
 /** What became of a call at home. */
 export type Became = 'settled' | 'abandoned' | 'cancelled' | 'replaced' | 'undone';
 
+/** Where a part of a hold is, and the shard where the hold lives. */
+interface PartPlace extends HoldPlace {
+  readonly home: number;
+}
+
 export interface Fate {
   readonly callId: string;
-  readonly became: Became;
+  /** `withdrawn`: whoever asked for it takes it back, unless somebody else has asked, too. */
+  readonly became: Became | 'withdrawn';
   /** What was charged. */
   readonly tokens: number;
   readonly costNanoUsd: number;
@@ -43,6 +49,7 @@ type StandReply = readonly [
 const followScript = ledgerScript<FollowReply>(
   'ledger-time',
   'ledger-holds',
+  'ledger-parts',
   'ledger-windows',
   'ledger-scopes',
   'ledger-periods',
@@ -60,15 +67,16 @@ export function createParts(context: LedgerContext) {
   const { names, notify } = context;
 
   async function tell(
-    place: HoldPlace,
+    place: PartPlace,
     fates: readonly Fate[],
     end: End,
     further: readonly ScopeId[] = [],
   ): Promise<readonly Charged[] | 'untold'> {
-    const { shard, holdId } = place;
+    const { shard, holdId, home } = place;
     const taken = fates.map(({ takes }) => takes.filter(({ scopeId }) => names.shardOf(scopeId) === shard));
     const scopeIds = [...new Set([...taken.flat().map(({ scopeId }) => scopeId), ...further])];
     const told = {
+      home,
       scopes: scopeIds.map(quoted),
       calls: fates.map(({ callId, became, tokens, costNanoUsd }, at) => ({
         id: quoted(callId),
@@ -119,7 +127,7 @@ export function createParts(context: LedgerContext) {
 
   /** Of what a part has, and its home may not tell of any more, the part itself knows what it took. */
   async function tellAll(home: HoldPlace, shard: number, fates: readonly Fate[], end: End) {
-    const place = { shard, holdId: home.holdId };
+    const place = { shard, holdId: home.holdId, home: home.shard };
     const told = await tell(place, fates, end);
     if (told !== 'untold') return told;
     const charged = await tell(place, fates, undefined);
@@ -144,38 +152,53 @@ export function createParts(context: LedgerContext) {
       if (known !== undefined) return fateOf({ ...known, takes });
       return isOpen ? [] : fateOf({ callId, how: 'u', tokens: 0, costNanoUsd: 0, takes });
     });
-    await tell(place, fates, isOpen ? { leaseEndsMs } : { hasEnded: true });
+    await tell({ ...place, home }, fates, isOpen ? { leaseEndsMs } : { hasEnded: true });
     return 'followed';
+  }
+
+  /**
+   * Tells other shards what became of calls just now; answers what each was charged there. One that cannot be told is
+   * found, and told, within seconds of the hold's end.
+   */
+  async function tellOthers(
+    home: HoldPlace,
+    others: readonly number[],
+    fates: readonly Fate[],
+    end: End,
+  ): Promise<readonly Charged[]> {
+    if (others.length === 0) return fates.map(() => []);
+    const told = await Promise.allSettled(others.map((shard) => tellAll(home, shard, fates, end)));
+    if (told.every(({ status }) => status === 'fulfilled')) {
+      const followed = fates.map(({ callId, became }) => [callId, letterOf(became)] as const);
+      // Whoever comes later finds nothing left to do.
+      await forget(home, followed).catch(() => undefined);
+    }
+    const charged = told.map((one) => (one.status === 'fulfilled' ? one.value : []));
+    return fates.map((_, at) => charged.flatMap((ofShard) => ofShard[at] ?? []));
   }
 
   return {
     resolve,
+    tellOthers,
 
-    /**
-     * Tells other shards what became of calls just now; answers what each was charged there. One that cannot be told is
-     * found, and told, within seconds of the hold's end.
-     */
-    async tellOthers(
-      home: HoldPlace,
-      others: readonly number[],
-      fates: readonly Fate[],
-      end: End,
-    ): Promise<readonly Charged[]> {
-      if (others.length === 0) return fates.map(() => []);
-      const told = await Promise.allSettled(others.map((shard) => tellAll(home, shard, fates, end)));
-      if (told.every(({ status }) => status === 'fulfilled')) {
-        const followed = fates.map(({ callId, became }) => [callId, letterOf(became)] as const);
-        // Whoever comes later finds nothing left to do.
-        await forget(home, followed).catch(() => undefined);
-      }
-      const charged = told.map((one) => (one.status === 'fulfilled' ? one.value : []));
-      return fates.map((_, at) => charged.flatMap((ofShard) => ofShard[at] ?? []));
+    /** What the first call of a hold took elsewhere is given back now that another has its place. */
+    async replaceFirst(hold: Hold): Promise<void> {
+      const { holdId, takes } = hold;
+      const home = names.homeOf(hold);
+      const others = new Set(takes.map(({ scopeId }) => names.shardOf(scopeId)));
+      others.delete(home);
+      const first = { callId: '', became: 'replaced', tokens: 0, costNanoUsd: 0, takes } as const;
+      await tellOthers({ shard: home, holdId }, [...others], [first], undefined);
     },
 
     /** Takes back what a call took in shards that let it in before another did not. */
-    async undo(holdId: string, shards: readonly number[], call: Pick<Fate, 'callId' | 'takes'>) {
-      const undone = { ...call, became: 'undone', tokens: 0, costNanoUsd: 0 } as const;
-      await Promise.all(shards.map((shard) => tell({ shard, holdId }, [undone], undefined)));
+    async withdraw(
+      { shard: home, holdId }: HoldPlace,
+      shards: readonly number[],
+      call: Pick<Fate, 'callId' | 'takes'>,
+    ) {
+      const withdrawn = { ...call, became: 'withdrawn', tokens: 0, costNanoUsd: 0 } as const;
+      await Promise.all(shards.map((shard) => tell({ shard, holdId, home }, [withdrawn], undefined)));
     },
 
     /** Has all other shards follow a hold that has ended. */
@@ -199,12 +222,14 @@ function fateOf({ how, ...call }: Omit<Fate, 'became'> & { readonly how: Stands 
   return became === undefined ? [] : [{ ...call, became }];
 }
 
-function letterOf(became: Became): Stands {
+function letterOf(became: Fate['became']): Stands {
   switch (became) {
     case 'settled':
       return 's';
     case 'abandoned':
       return 'a';
+    case 'undone':
+      return 'u';
     default:
       return 'c';
   }

@@ -13,11 +13,11 @@ local hold_id, expected = ARGV[4], cjson.decode(ARGV[5])
 local ends = redis.call('ZSCORE', KEYS[2], hold_id)
 if not ends or not is_over(ends) then return { 'kept', jumps, {}, '' } end
 
+local open_calls = redis.call('HGET', KEYS[1], 'n')
 -- Lost with its node, while its lease was not.
-if redis.call('EXISTS', KEYS[1]) == 0 then
-  redis.call('ZREM', KEYS[2], hold_id)
-  return { 'kept', jumps, {}, '' }
-end
+if not open_calls then redis.call('ZREM', KEYS[2], hold_id) end
+-- Another process may have ended it, and waits for other shards.
+if not open_calls or open_calls == '0' then return { 'kept', jumps, {}, '' } end
 
 local is_expected = {}
 for _, call in ipairs(expected.calls) do is_expected['c:' .. call.id] = true end

@@ -23,6 +23,7 @@ end
 local known = redis.call('HMGET', KEYS[1], 'n', call_field, 'c:')
 if is_elsewhere then
   if known[1] == '0' then return { 'hold_ended', jumps } end
+  if known[2] and not special.isProbe then redis.call('HSET', KEYS[1], 't:' .. call_field:sub(3), 1) end
   if known[2] then return repeated(known[2]) end
 elseif is_further then
   if not known[1] or known[1] == '0' then return { 'hold_ended', jumps } end
@@ -47,8 +48,8 @@ if special.replacesFirst and known[3] and known[3]:sub(1, 1) == 'o' then
   if #missing > 0 and not is_elsewhere then return { 'missing', jumps, missing } end
 end
 
--- Others have let the call in as one that takes the place of the first.
-if special.replacesFirst and special.others and not replaced and not special.isProbe then
+-- Others have let the call in as one that takes the place of the first, or are to be told that it has.
+if special.replacesFirst and not is_elsewhere and not replaced and not special.isProbe then
   return { 'not_first', jumps }
 end
 

@@ -9,8 +9,9 @@
 --   line as it was written when the lease ended; lost, the event of a settlement whose hold is unknown
 -- ARGV[8] nothing, or the other shards from which the call took, each before a space   ARGV[9] takes in all of them
 -- ARGV[10..] of a settlement: event, member, field and other of its line
--- Result: state, jumps of the clock, charged budgets: position of the scope, field, spent, the other shards of the hold
---   and whether it has ended; or missing, jumps, scopes to declare: ARGV[7] is needed
+-- Result: state (overtaken: it was cancelled before it was let in), jumps of the clock, charged budgets: position of the
+--   scope, field, spent, the other shards of the hold and whether it has ended; or missing, jumps, scopes to declare:
+--   ARGV[7] is needed
 
 local ended_ms = 3600000
 local _, at, input, output, cache_read, cache_write, used_cost = unpack(numbers)
@@ -85,12 +86,13 @@ local function close_call()
 end
 
 local function answer(outcome, charged)
+  local ends = { cancelled = 'c', overtaken = 'u' }
   for _, scope in pairs(scopes) do save_scope(scope) end
   charged = charged or {}
   local is_new = outcome ~= 'already'
   if is_new and others ~= '' then
     local used_tokens = is_settlement and input + output or 0
-    leave_to_others(others, ARGV[5], is_settlement and 's' or 'c', used_tokens, used_cost or 0, ARGV[9])
+    leave_to_others(others, ARGV[5], ends[outcome] or 's', used_tokens, used_cost or 0, ARGV[9])
   end
   local named = (is_new or closes_hold) and redis.call('HGET', KEYS[1], 'p')
   if not named then return { outcome, jumps, charged, '', 0 } end
@@ -151,4 +153,4 @@ if not is_open then
   redis.call('HSET', KEYS[1], 'n', 0)
   redis.call('PEXPIRE', KEYS[1], ended_ms)
 end
-return answer('cancelled')
+return answer('overtaken')

@@ -2,13 +2,15 @@
 --
 -- KEYS[1] the part (hash)   KEYS[2] leases of this shard (sorted set)   KEYS[3..] scopes
 -- ARGV[2] id of the hold
--- ARGV[3] what became of it, as JSON: scopes, their names; calls {id, became, tokens, cost, takes {position, field}};
---   hasEnded, or leaseEnds, when to look again
---   became: settled, abandoned: tokens and cost are charged; cancelled, replaced: nothing is; undone: it was never let in
+-- ARGV[3] what became of it, as JSON: home, its shard; scopes, their names; calls {id, became, tokens, cost,
+--   takes {position, field}}; hasEnded, or leaseEnds, when to look again
+--   became: settled, abandoned: tokens and cost are charged; cancelled, replaced: nothing is; undone: it was never let in;
+--   withdrawn: whoever asked for it takes it back, unless somebody else has asked, too
 -- Result: followed, jumps, charged budgets by call: position of the scope, field, spent; missing, jumps, names of scopes
 --   to declare; untold, jumps: the hold has ended, and calls are open here of which nothing is told
 
-local ended_ms = 86400000
+-- Longer than at home: what is told twice is to find that it was told.
+local ended_ms, abandoned_ms = 7200000, 90000000
 local hold_id, told = ARGV[2], cjson.decode(ARGV[3])
 
 local positions, scopes = {}, {}
@@ -20,6 +22,9 @@ end
 
 local undoes_first, is_told = false, {}
 for _, call in ipairs(told.calls) do
+  if call.became == 'withdrawn' then
+    call.became = redis.call('HEXISTS', KEYS[1], 't:' .. call.id) == 1 and 'open' or 'undone'
+  end
   is_told['c:' .. call.id] = true
   undoes_first = undoes_first or call.became == 'undone' and call.id == ''
 end
@@ -42,6 +47,7 @@ end
 
 -- What was counted of the call until now, or nothing if it has followed.
 local function counted_of(value, state, became)
+  if became == 'open' then return nil end
   if state == 'o' then
     local _, _, replaces, taken = unpack_call(value)
     return { at = taken[1], counted = taken[2], tokens = 0, held = taken[3], spent = 0, replaces = replaces == 1 }
@@ -55,12 +61,18 @@ local function counted_of(value, state, became)
   if not state and (became == 'settled' or became == 'abandoned') then return counted end
 end
 
--- The windows in which the first call counts a request, by name of their scope and field. What was to take its place has
--- counted none there.
+-- What the first call took here, as JSON; '': that is not known.
+local function takes_of_first(value)
+  if not value then return '' end
+  return value:sub(1, 1) == 'a' and value:sub(10) or first_takes(value)
+end
+
+-- The windows in which the first call counts a request, by name of their scope and field, also after its end. What was to
+-- take its place has counted none there.
 local function windows_of_first()
-  local value, windows = redis.call('HGET', KEYS[1], 'c:'), {}
-  if not value or value:sub(1, 1) ~= 'o' then return windows end
-  for name, fields in each_take(cjson.decode(first_takes(value))) do
+  local takes, windows = takes_of_first(redis.call('HGET', KEYS[1], 'c:')), {}
+  if takes == '' then return windows end
+  for name, fields in each_take(cjson.decode(takes)) do
     for _, field in ipairs(fields) do windows[name .. '\n' .. field] = true end
   end
   return windows
@@ -84,10 +96,11 @@ end
 
 local function keep_call(field, call, value, state)
   local became = call.became
-  if became == 'undone' then redis.call('HDEL', KEYS[1], field)
-  elseif became == 'abandoned' then redis.call('HSET', KEYS[1], field, 'a' .. struct.pack('<d', call.cost))
+  local takes = field == 'c:' and takes_of_first(value) or ''
+  if became == 'undone' then redis.call('HDEL', KEYS[1], field, 't:' .. call.id)
+  elseif became == 'abandoned' then redis.call('HSET', KEYS[1], field, 'a' .. struct.pack('<d', call.cost) .. takes)
   elseif became == 'replaced' and state == 'o' then redis.call('HSET', KEYS[1], field, 'r' .. value:sub(2))
-  else redis.call('HSET', KEYS[1], field, 'e') end
+  else redis.call('HSET', KEYS[1], field, 'e' .. takes) end
 end
 
 local charged = {}
@@ -111,12 +124,17 @@ for _, position in ipairs(slots) do
 end
 for _, scope in pairs(scopes) do save_scope(scope) end
 
-local has_calls = false
-for _, field in ipairs(redis.call('HKEYS', KEYS[1])) do has_calls = has_calls or field:sub(1, 2) == 'c:' end
+local has_calls, has_abandoned = false, false
+local kept = redis.call('HGETALL', KEYS[1])
+for index = 1, #kept, 2 do
+  local is_call = kept[index]:sub(1, 2) == 'c:'
+  has_calls = has_calls or is_call
+  has_abandoned = has_abandoned or is_call and kept[index + 1]:sub(1, 1) == 'a'
+end
 if told.hasEnded then
   redis.call('HSET', KEYS[1], 'n', 0)
   redis.call('HDEL', KEYS[1], 's')
-  redis.call('PEXPIRE', KEYS[1], ended_ms)
+  redis.call('PEXPIRE', KEYS[1], has_abandoned and abandoned_ms or ended_ms)
   redis.call('ZREM', KEYS[2], hold_id)
 elseif not has_calls then
   redis.call('DEL', KEYS[1])
@@ -124,5 +142,10 @@ elseif not has_calls then
 else
   if undoes_first then redis.call('HDEL', KEYS[1], 's') end
   if told.leaseEnds then redis.call('ZADD', KEYS[2], 'XX', told.leaseEnds, hold_id) end
+  -- Where the part was lost nothing else looks for what is kept of it now.
+  if redis.call('HSETNX', KEYS[1], 'n', 1) == 1 then
+    redis.call('HSET', KEYS[1], 'h', told.home)
+    redis.call('ZADD', KEYS[2], instant + followed_after_ms, hold_id)
+  end
 end
 return { 'followed', jumps, charged }

@@ -4,10 +4,13 @@
 -- becomes of them at home (follow.lua). n is 1 until the hold has ended, then 0. What a call has of its order is 1 if it
 -- was let in to take the place of the first one, else 0. Besides there are
 --   h: the shard of its home   s: names of the scopes of which it took a slot, as JSON
+--   t:<call>: of a call that was asked for more than once: none of those who asked takes it back
 -- and in its home
 --   p: the shards where it has taken, each before a space
---   d:<call>: of a call that ended, until all of them have followed: s (settled), c (cancelled) or a (abandoned); then,
---     packed, tokens and cost that were charged; then its takes in all shards, as JSON
+--   d:<call>: of a call that ended, until all of them have followed: s (settled), c (cancelled), a (abandoned) or u (it
+--     was never let in); then, packed, tokens and cost that were charged; then its takes in all shards, as JSON
+--
+-- Once a hold has ended, the first call of a part keeps its takes as an open one does, and after what it was charged.
 
 -- When those that ended a call and are to tell the others are taken for dead.
 local followed_after_ms = 10000
