@@ -96,7 +96,7 @@ export function createVirtualKeys(given: CreateVirtualKeysOptions): VirtualKeys 
         principals.forget(notice.scopeId);
         break;
       case 'missed':
-        principals.forgetAll();
+        principals.doubtAll();
         break;
       case 'corrupt':
         onCorrupt(notice.scopeId);

@@ -4,7 +4,7 @@ import { createPlan, type LimitedScope } from '../limits/plan.ts';
 import { whenAnswered } from '../stores/answered.ts';
 import type { Circuit } from '../stores/circuit.ts';
 import type { Answer, Store } from '../stores/store.ts';
-import { createRecordCache, type Entry, isFresh } from './record-cache.ts';
+import { createRecordCache, type Entry, isFresh, isWithinAge } from './record-cache.ts';
 import { isKeyRecord, isPolicyRecord } from './record-check.ts';
 import type { PolicyRecord, VirtualKeyRecord } from './virtual-key.ts';
 
@@ -33,8 +33,8 @@ export interface Principals {
   rememberedByHash(secretHashes: readonly string[], maxAgeMs: number): Principal | undefined;
   /** A change of this scope's record was noticed. */
   forget(scopeId: ScopeId): void;
-  /** Changes were missed: what is known of any record may be from before them. */
-  forgetAll(): void;
+  /** Changes were missed: what is known of any record may be from before them, and is used only while the store is down. */
+  doubtAll(): void;
 }
 
 export interface PrincipalsOptions {
@@ -116,16 +116,15 @@ export function createPrincipals(options: PrincipalsOptions): Principals {
     rememberedByHash(secretHashes, maxAgeMs) {
       const owner = owners.remembered(secretHashes.join(' '), maxAgeMs);
       const principal = owner?.value === undefined ? undefined : assembled.get(owner.value);
-      return principal !== undefined && areFresh(principal.entries, now(), maxAgeMs) ? principal : undefined;
+      return principal !== undefined && areWithinAge(principal.entries, now(), maxAgeMs) ? principal : undefined;
     },
     forget(scopeId) {
       if (!scopeId.startsWith('key:')) return policies.forget(scopeId);
       keys.forget(scopeId.slice('key:'.length));
       owners.forgetAbsent();
     },
-    forgetAll() {
-      for (const cache of [keys, policies, owners]) cache.forgetAll();
-      assembled.clear();
+    doubtAll() {
+      for (const cache of [keys, policies, owners]) cache.doubtAll();
     },
   };
 }
@@ -182,6 +181,10 @@ function policyScopes({ ownerId, teamId }: VirtualKeyRecord): readonly ScopeId[]
 function areFresh(entries: readonly Entry<unknown>[], nowMs: number, cacheMs: number): boolean {
   for (const entry of entries) if (!isFresh(entry, nowMs, cacheMs)) return false;
   return true;
+}
+
+function areWithinAge(entries: readonly Entry<unknown>[], nowMs: number, maxAgeMs: number): boolean {
+  return entries.every((entry) => isWithinAge(entry, nowMs, maxAgeMs));
 }
 
 /** What stands in for a policy that cannot be read: it denies. */

@@ -8,6 +8,12 @@ export interface Entry<T> {
   readonly readAtMs: number;
   /** Cleared when a change is noticed. */
   valid: boolean;
+  readonly era: Era;
+}
+
+/** A time in which changes are heard of. */
+interface Era {
+  isOver: boolean;
 }
 
 /**
@@ -17,13 +23,13 @@ export interface Entry<T> {
 export interface RecordCache<T> {
   /** At once, where it is remembered. */
   get(name: string, fresh?: boolean): Answer<Entry<T>>;
-  /** From memory alone, also past `cacheMs`. */
+  /** From memory alone, also past `cacheMs`, and also if changes may have been missed since. */
   remembered(name: string, maxAgeMs: number): Entry<T> | undefined;
   forget(name: string): void;
   /** Names that had no record may have one now. */
   forgetAbsent(): void;
-  /** Any name may have changed. */
-  forgetAll(): void;
+  /** Any name may have changed: what is known of it is read anew, and remembered until then. */
+  doubtAll(): void;
 }
 
 export interface RecordCacheOptions<T> {
@@ -41,13 +47,14 @@ export function createRecordCache<T>(options: RecordCacheOptions<T>): RecordCach
   const absent = createGenerations<Entry<T>>({ maxSize: maxAbsent });
   const reading = new Map<string, Promise<Entry<T>>>();
   let changes = 0;
+  let era: Era = { isOver: false };
 
   async function read(name: string): Promise<Entry<T>> {
     const readAtMs = now();
     const changesBefore = changes;
     const value = await load(name);
     // What comes back after a change was noticed may be from before it: good for this once, not for keeping.
-    const entry = { value, readAtMs, valid: changes === changesBefore };
+    const entry = { value, readAtMs, valid: changes === changesBefore, era };
     if (!entry.valid) return entry;
     drop(name);
     (value === undefined ? absent : present).set(name, entry, readAtMs);
@@ -79,7 +86,7 @@ export function createRecordCache<T>(options: RecordCacheOptions<T>): RecordCach
     },
     remembered(name, maxAgeMs) {
       const entry = present.get(name);
-      return entry !== undefined && isFresh(entry, now(), maxAgeMs) ? entry : undefined;
+      return entry !== undefined && isWithinAge(entry, now(), maxAgeMs) ? entry : undefined;
     },
     forget(name) {
       changes += 1;
@@ -92,16 +99,23 @@ export function createRecordCache<T>(options: RecordCacheOptions<T>): RecordCach
       reading.clear();
       absent.clear();
     },
-    forgetAll() {
+    doubtAll() {
       changes += 1;
       reading.clear();
       absent.clear();
-      present.clear();
+      era.isOver = true;
+      era = { isOver: false };
     },
   };
 }
 
+/** Whether the record may be used without asking the store. */
 export function isFresh(entry: Entry<unknown>, nowMs: number, cacheMs: number): boolean {
+  return !entry.era.isOver && isWithinAge(entry, nowMs, cacheMs);
+}
+
+/** Whether no change is known since it was read, at most so long ago: as good as it gets while the store is down. */
+export function isWithinAge(entry: Entry<unknown>, nowMs: number, maxAgeMs: number): boolean {
   const ageMs = nowMs - entry.readAtMs;
-  return entry.valid && ageMs < cacheMs && ageMs >= 0;
+  return entry.valid && ageMs < maxAgeMs && ageMs >= 0;
 }

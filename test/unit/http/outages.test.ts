@@ -12,7 +12,7 @@ import { eventually } from '../../support/eventually.ts';
 import { faultyStore } from '../../support/faulty-store.ts';
 import { answerChat, waitingHandler } from '../../support/handlers.ts';
 import { type Listening, listen } from '../../support/listen.ts';
-import { createKey, testService } from '../../support/service.ts';
+import { createKey, storeWith, testService } from '../../support/service.ts';
 
 /** A call that answers chatAnswer() costs $1.00. */
 const prices = priceBook({ 'gpt-4o': { inputPerMillion: 50_000, outputPerMillion: 100_000 } });
@@ -36,7 +36,14 @@ onEachExpress('While the store is down', (createApp) => {
   async function setUp(fields: Partial<KeyInput> = {}, options: SetUp = {}) {
     const { limit = {}, access = {}, cacheMs = defaultCacheMs, handler = answerChat } = options;
     const faulty = faultyStore();
-    const made = testService({ store: faulty.store, prices, cacheMs, storeTimeoutMs: 20 });
+    let missChanges = () => {};
+    const store = storeWith(faulty.store, {
+      open(environment) {
+        missChanges = () => environment.onNotice({ type: 'missed' });
+        return faulty.store.open(environment);
+      },
+    });
+    const made = testService({ store, prices, cacheMs, storeTimeoutMs: 20 });
     const { key, secret } = await createKey(made, fields);
     const server: Listening = await listen(chainedApp(createApp, made.keys, { limit, key: access }, handler));
     opened.push(server);
@@ -68,7 +75,18 @@ onEachExpress('While the store is down', (createApp) => {
       faulty.mend();
       await made.keys.close();
     };
-    return { ...made, ...faulty, key, secret, url: server.url, post, outcome, outcomes, heard, usage, recover };
+    const told = { outcome, outcomes, heard, usage };
+    return {
+      ...made,
+      ...faulty,
+      key,
+      secret,
+      url: server.url,
+      post,
+      ...told,
+      recover,
+      missChanges: () => missChanges(),
+    };
   }
 
   const refused503 = { status: 503, code: 'store_unavailable' };
@@ -166,6 +184,14 @@ onEachExpress('While the store is down', (createApp) => {
         assert.deepEqual(heard, ['store.down', 'store.up']);
       });
     }
+
+    it('serves a key that it knows although it may have missed changes since', async () => {
+      const { break: breakStore, outcome, missChanges } = await setUp({}, { limit: admit });
+      assert.equal(await outcome(), 200);
+      breakStore('fail');
+      missChanges();
+      assert.equal(await outcome(), 200);
+    });
 
     it('has no answer but 503 for a key that it does not know, or has read too long ago', async () => {
       const { keys, break: breakStore, outcome, outcomes, clock } = await setUp({}, { limit: admit });
