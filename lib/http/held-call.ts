@@ -1,3 +1,4 @@
+import { StoreUnavailableError } from '../errors.ts';
 import type { Internals } from '../keys/internals.ts';
 import type { Consumption } from '../keys/settlements.ts';
 import { inBackground, whenAnswered } from '../stores/answered.ts';
@@ -65,9 +66,10 @@ export function createHeldCall(
     if (ended) return;
     ended = true;
     stopRenewing();
-    // A store that is out of reach is tried again by the settlements themselves.
     inBackground(act, (error) => {
-      options.logger.warn(`A call could not be settled yet: ${error instanceof Error ? error.message : error}`);
+      // That the store is out of reach was told once; the settlements themselves try again, and tell what they give up.
+      if (error instanceof StoreUnavailableError) return;
+      options.logger.warn(`A call could not be settled: ${error instanceof Error ? error.message : error}`);
     });
   }
 

@@ -171,6 +171,7 @@ onEachExpress('While the store is down', (createApp) => {
           usage,
           clock,
           heard,
+          log,
         } = await setUp({}, { limit: admit });
         await outcomes(1);
         breakStore(fault);
@@ -182,6 +183,7 @@ onEachExpress('While the store is down', (createApp) => {
         const sources = (await usage()).map(({ source, costNanoUsd }) => `${source} ${costNanoUsd / 1e9}`);
         assert.deepEqual(sources, ['reported 1', 'lost_hold 1', 'lost_hold 1', 'lost_hold 1']);
         assert.deepEqual(heard, ['store.down', 'store.up']);
+        assert.equal(log.lines.length, 2, log.lines.join('\n'));
       });
     }
 
