@@ -104,7 +104,8 @@ export function redisStore(options: RedisStoreOptions): CombinableLedger {
       return adjust(adjustment);
     },
     async ping() {
-      await asked(() => client.ping());
+      // Asked of the node that has the records: in a Cluster others may answer without it.
+      await asked(() => client.exists(connection.names.defaults));
     },
     async close() {
       stop();

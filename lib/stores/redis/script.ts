@@ -53,7 +53,13 @@ export async function asked<T>(command: () => Promise<T>): Promise<T> {
   }
 }
 
+const oneOfMany = 'This Redis is one node of a Cluster, and has not all of the keys: pass a Cluster of ioredis';
+
 function noAnswer(cause: unknown): StoreUnavailableError {
+  // A Cluster follows these itself. The log tells the message of the cause, so that one has to name the remedy, too.
+  if (cause instanceof Error && cause.message.startsWith('MOVED ')) {
+    return new StoreUnavailableError(oneOfMany, { cause: new Error(oneOfMany, { cause }) });
+  }
   return new StoreUnavailableError('Redis could not answer', { cause });
 }
 

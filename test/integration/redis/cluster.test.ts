@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Cluster } from 'ioredis';
+import { Cluster, Redis } from 'ioredis';
 import { Cluster as Cluster5 } from 'ioredis5';
+import { failureReason } from '../../../lib/stores/failure-reason.ts';
 import type { RedisClient } from '../../../lib/stores/redis/client.ts';
 import { createRedisLedger } from '../../../lib/stores/redis/ledger.ts';
 import { redisStore } from '../../../lib/stores/redis/redis-store.ts';
@@ -46,6 +47,20 @@ describe('redisStore: Cluster', () => {
   for (const { name, role, run } of storeCases) {
     it(`${role}: ${name}`, () => run(() => redisStore({ client: client(), prefix: newPrefix() })));
   }
+
+  it('tells whoever passes a client of one node to pass a Cluster', async () => {
+    const answers = await Promise.all(
+      cluster.nodes.map(async ({ host, port }) => {
+        const client = new Redis(port, host);
+        const answer = await redisStore({ client, prefix: newPrefix() }).ping().catch(failureReason);
+        client.disconnect();
+        return answer;
+      }),
+    );
+    const wrong = answers.filter((reason) => reason !== undefined);
+    assert.equal(wrong.length, cluster.nodes.length - 1);
+    for (const reason of wrong) assert.match(reason, /one node of a Cluster.* pass a Cluster of ioredis/);
+  });
 
   it('keeps as many usage events of all shards together as it is told, the latest of each', async () => {
     const prefix = newPrefix();
