@@ -10,6 +10,7 @@ import { addOwnRoutes } from './own-routes.ts';
 import { addPolicyRoutes } from './policy-routes.ts';
 import { addReportRoutes } from './report-routes.ts';
 import { addSyncRoutes } from './sync-routes.ts';
+import { logUnanswered } from './unanswered.ts';
 
 export interface KeysRouterOptions {
   readonly keys: VirtualKeys;
@@ -44,7 +45,7 @@ export function keysRouter(options: KeysRouterOptions): Router {
   addReportRoutes(router, keys, admin);
   addSyncRoutes(router, keys, admin, internals.mirror);
   addKeyRoutes(router, keys, admin, internals);
-  router.use(refuseUndecodable, answerError);
+  router.use(refuseUndecodable, logUnanswered(internals.options.logger), answerError);
   return router;
 }
 

@@ -10,6 +10,7 @@ import type { KeyInput } from '../../../../lib/keys/key-input.ts';
 import { mintSecret } from '../../../../lib/keys/secret.ts';
 import type { CreateVirtualKeysOptions } from '../../../../lib/keys/service-options.ts';
 import { memoryStore } from '../../../../lib/stores/memory/memory-store.ts';
+import { testLog } from '../../../support/service.ts';
 
 // Untyped as a package of its own; it is Express 4 by another name.
 const express4: typeof express = (await import('express4' as string)).default;
@@ -720,14 +721,21 @@ for (const [version, createApp] of [
       assert.deepEqual([status, body], [400, { error }]);
     });
 
-    it('answers 503 when the store does not, and says nothing of why', async () => {
+    it('answers 503 when the store does not, and says why in the log alone, once a minute', async () => {
       const store = memoryStore();
+      const logger = testLog();
       const { as } = setUp({
-        store: { ...store, listKeys: async () => Promise.reject(new Error('password=hunter2')) },
+        store: { ...store, listKeys: async () => Promise.reject(new Error('connect ECONNREFUSED db-7')) },
+        logger,
       });
-      const { status, body, text } = await as(admin).get('/keys');
-      assert.deepEqual([status, body.error?.code], [503, 'store_unavailable']);
-      assert.doesNotMatch(text, /hunter2/);
+      for (let times = 0; times < 2; times += 1) {
+        const { status, body, text } = await as(admin).get('/keys');
+        assert.deepEqual([status, body.error?.code], [503, 'store_unavailable']);
+        assert.doesNotMatch(text, /db-7/);
+      }
+      assert.deepEqual(logger.lines, [
+        'error: A call of the admin API found no answer in the store: connect ECONNREFUSED db-7',
+      ]);
     });
 
     type Authorize = Parameters<typeof keysRouter>[0]['authorize'];
