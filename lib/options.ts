@@ -3,9 +3,10 @@ const maxNameLength = 64;
 /**
  * Refuses options that do not exist, so that a mistyped limit is not a missing one.
  *
- * @throws TypeError naming the option, and the one that was probably meant
+ * @throws TypeError naming the option, and the one that was probably meant; and where there are no options at all
  */
 export function refuseUnknownOptions(where: string, options: object, names: readonly string[]): void {
+  if (typeof options !== 'object' || options === null) throw new TypeError(`${where}: options must be an object`);
   for (const name of Object.keys(options)) {
     if (names.includes(name)) continue;
     const meant = meantName(name, names);

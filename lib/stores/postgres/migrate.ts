@@ -1,4 +1,5 @@
 import type { Knex } from 'knex';
+import { refuseUnknownOptions } from '../../options.ts';
 import { checkKnex, type Query, quoteSchema, transact } from './connection.ts';
 import { migrationFiles } from './migrations.ts';
 
@@ -17,12 +18,14 @@ const oldestServer = 130_000;
  * of processes may do so at once. Each migration is carried out once, and all that are due in one transaction.
  *
  * @returns the names of the migrations that this call has carried out
- * @throws TypeError for a client that is none of Postgres, and a schema name that is none
+ * @throws TypeError for a client that is none of Postgres, a schema name that is none, and an unknown option
  */
 export async function migrate(
   knex: Knex,
-  { schema = defaultSchema }: MigrateOptions = {},
+  options: MigrateOptions = {},
 ): Promise<{ readonly applied: readonly string[] }> {
+  refuseUnknownOptions('migrate', options, ['schema']);
+  const { schema = defaultSchema } = options;
   const quoted = quoteSchema(schema);
   return transact(checkKnex(knex, 'migrate'), 'begin', async (query) => {
     await checkServer(query);

@@ -127,6 +127,7 @@ describe('migrate', () => {
       name: 'TypeError',
       message: /no option "shema"/,
     });
+    await assert.rejects(migrate(knex, { shema: 'a' } as never), { name: 'TypeError', message: /^migrate: .*"shema"/ });
     assert.throws(() => postgresStore({ knex, notifications: 'push' } as never), { name: 'TypeError' });
     assert.throws(() => postgresStore({ knex, pollMs: 0 }), { name: 'TypeError' });
     await knex.destroy();

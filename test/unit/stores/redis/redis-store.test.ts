@@ -77,5 +77,9 @@ describe('redisStore', () => {
     assert.throws(() => redisStore(options), {
       message: 'redisStore: there is no option "prefx"; did you mean "prefix"?',
     });
+    assert.throws(() => redisStore(undefined as never), {
+      name: 'TypeError',
+      message: 'redisStore: options must be an object',
+    });
   });
 });
