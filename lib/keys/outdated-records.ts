@@ -22,8 +22,9 @@ export function createOutdatedRecords({ events, logger, now }: OutdatedRecordsOp
     const told = toldAtMs.get(scopeId);
     if (told !== undefined && nowMs >= told && nowMs - told < againAfterMs) return;
     toldAtMs.set(scopeId, nowMs, nowMs);
-    logger.error(`The record of ${scopeId} is older than the ledger knows it; it denies until it is repaired`);
     const scope = scopeKind(scopeId);
+    const remedy = scope === 'key' ? 'keys.repair puts it in force' : 'it is set again';
+    logger.error(`The record of ${scopeId} is older than the ledger knows it; it denies until ${remedy}`);
     events.emit('record.outdated', { scope, id: scope === 'global' ? '' : scopeId.slice(scope.length + 1) });
   };
 }

@@ -60,7 +60,7 @@ for (const [name, open] of sharedStores) {
         log.lines,
         [revoked, tightened].map(
           ({ id }) =>
-            `error: The record of key:${id} is older than the ledger knows it; it denies until it is repaired`,
+            `error: The record of key:${id} is older than the ledger knows it; it denies until keys.repair puts it in force`,
         ),
       );
 
