@@ -24,7 +24,10 @@ export function createOutdatedRecords({ events, logger, now }: OutdatedRecordsOp
     toldAtMs.set(scopeId, nowMs, nowMs);
     const scope = scopeKind(scopeId);
     const remedy = scope === 'key' ? 'keys.repair puts it in force' : 'it is set again';
-    logger.error(`The record of ${scopeId} is older than the ledger knows it; it denies until ${remedy}`);
+    logger.error(
+      `The record of ${scopeId} is older than the ledger knows it, as after a restored backup or on the prefix of ` +
+        `another store; it denies until ${remedy}`,
+    );
     events.emit('record.outdated', { scope, id: scope === 'global' ? '' : scopeId.slice(scope.length + 1) });
   };
 }

@@ -60,7 +60,8 @@ for (const [name, open] of sharedStores) {
         log.lines,
         [revoked, tightened].map(
           ({ id }) =>
-            `error: The record of key:${id} is older than the ledger knows it; it denies until keys.repair puts it in force`,
+            `error: The record of key:${id} is older than the ledger knows it, as after a restored backup or on the prefix ` +
+            'of another store; it denies until keys.repair puts it in force',
         ),
       );
 
