@@ -25,7 +25,11 @@ const scopes: readonly LimitedScope[] = [
       maxParallelRequests: 4,
       maxBudgetNanoUsd: 900,
       budgetDuration: '1h',
-      modelLimits: [{ model: 'o*', rpmLimit: 3, tpmLimit: 100, maxBudget: null }],
+      // Two of one name, which count as one.
+      modelLimits: [
+        { model: 'o*', rpmLimit: 3, tpmLimit: 100, maxBudget: null },
+        { model: 'o*', rpmLimit: null, tpmLimit: 200, maxBudget: null },
+      ],
     },
   },
   {

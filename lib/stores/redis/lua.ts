@@ -786,7 +786,97 @@ local due = {}
 for index = 1, #found, 2 do due[#due + 1] = { found[index], found[index + 1] } end
 return due
 `,
-  'end-call': `-- Ends one call by a settlement or a cancellation, exactly once. The hold ends with the last of its calls.
+  'end-at-once': `-- Most ends: of the only call of a hold, which is open and took in one shard, and whose counters are there. One pass ends
+-- it. Whatever is else changes nothing here, and is ended by end-call, which tells of KEYS and ARGV. Stands after
+-- ledger-windows and ledger-usage, before what end-call needs besides.
+
+local ended_ms = 3600000
+local _, at, input, output, cache_read, cache_write, used_cost = unpack(numbers)
+local is_settlement = ARGV[10] ~= nil
+local usage_keys = { stream = KEYS[3], days = KEYS[4], sums = KEYS[5], days_of_key = KEYS[6] }
+
+local function append_settlement(event)
+  local sums = { 1, input, output, cache_read, cache_write, used_cost, 0 }
+  append_line(usage_keys, { event = event, member = ARGV[11], field = ARGV[12], other = ARGV[13], sums = sums })
+end
+
+-- Remembers that the hold has ended.
+local function end_hold(call_field)
+  redis.call('HSET', KEYS[1], 'n', 0, call_field, 'e', 'c:', 'e')
+  redis.call('PEXPIRE', KEYS[1], ended_ms)
+  redis.call('ZREM', KEYS[2], ARGV[4])
+end
+
+-- Answers how each budget stands, or nothing.
+local function end_at_once()
+  local known = redis.call('HMGET', KEYS[1], 'n', 'c:', 'p')
+  local call = known[2]
+  if known[1] ~= '1' or not call or call:sub(1, 1) ~= 'o' or known[3] then return nil end
+  local taken_at, counted, held = struct.unpack('<ddd', call, 34)
+  local more = (is_settlement and input + output or 0) - counted
+  local takes, spent_now, changes = cjson.decode(ARGV[6]), {}, {}
+  local index, position = 1, 7
+  while takes[index] do
+    local key, last = KEYS[position], index + 1 + takes[index + 1]
+    local values = redis.call('HMGET', key, 'v', unpack(takes, index + 2, last))
+    if not values[1] then return nil end
+    local change = { 'HSET', key }
+    for field_at = index + 2, last do
+      local field, value, earlier = takes[field_at], values[field_at - index], nil
+      local kind = field:sub(1, 1)
+      if kind == 'o' then
+        value = (tonumber(value) or 0) - 1
+      elseif kind == 'q' or kind == 't' and more == 0 then
+        value = nil
+      elseif not value then
+        return nil
+      elseif kind == 'b' then
+        if #value > 24 then return nil end
+        local spent, held_now, ends = struct.unpack('<ddd', value)
+        spent = spent + (used_cost or 0)
+        spent_now[#spent_now + 1] = spent
+        value = struct.pack('<ddd', spent, held_now - held, ends)
+      else
+        local cell_ms, cell, total, current = struct.unpack('<dddd', value)
+        local is_jump
+        cell, total, current, earlier, is_jump = rolled(key, field, cell_ms, cell, total, current)
+        if is_jump then return nil end
+        local change_of_cell = more
+        if more < 0 then
+          local taken_in = math.floor(taken_at / cell_ms)
+          if taken_in == cell then
+            change_of_cell = -math.min(-more, current)
+            current = current + change_of_cell
+          else
+            earlier = earlier or redis.call('HGET', key, 'r:' .. field) or ''
+            local given
+            given, earlier = given_back(earlier, cell, taken_in, -more)
+            change_of_cell = -given
+          end
+        else
+          current = current + more
+        end
+        value = struct.pack('<dddd', cell_ms, cell, total + change_of_cell, current)
+      end
+      if value then change[#change + 1], change[#change + 2] = field, value end
+      if earlier then change[#change + 1], change[#change + 2] = 'r:' .. field, earlier end
+    end
+    if #change > 2 then changes[#changes + 1] = change end
+    index, position = last + 1, position + 1
+  end
+  if is_settlement then append_settlement(ARGV[10]) end
+  end_hold('c:')
+  for _, change in ipairs(changes) do redis.call(unpack(change)) end
+  return spent_now
+end
+
+if ARGV[5] == '' and ARGV[7] == '' and ARGV[8] == '' then
+  local spent_now = end_at_once()
+  if spent_now then return spent_now end
+end
+`,
+  'end-call': `-- Ends one call by a settlement or a cancellation, exactly once. The hold ends with the last of its calls. Stands after
+-- end-at-once, which ends most of them.
 --
 -- KEYS[1] the hold (hash)   KEYS[2] leases of its shard   KEYS[3] stream of usage   KEYS[4] days of all keys
 -- KEYS[5] sums of the day   KEYS[6] days of the key       KEYS[7..] the scopes of takes, then further ones
@@ -797,17 +887,13 @@ return due
 --   line as it was written when the lease ended; lost, the event of a settlement whose hold is unknown
 -- ARGV[8] nothing, or the other shards from which the call took, each before a space   ARGV[9] takes in all of them
 -- ARGV[10..] of a settlement: event, member, field and other of its line
--- Result: state (overtaken: it was cancelled before it was let in), jumps of the clock, charged budgets: position of the
---   scope, field, spent, the other shards of the hold and whether it has ended; or missing, jumps, scopes to declare:
---   ARGV[7] is needed
+-- Result: of a call that was ended at once, how each budget stands that it took from, in the order of takes. Else state
+--   (overtaken: it was cancelled before it was let in), jumps of the clock, charged budgets: position of the scope, field,
+--   spent, the other shards of the hold and whether it has ended; or missing, jumps, scopes to declare: ARGV[7] is needed
 
-local ended_ms = 3600000
-local _, at, input, output, cache_read, cache_write, used_cost = unpack(numbers)
 local hold_id, call_field = ARGV[4], 'c:' .. ARGV[5]
 local special = ARGV[7] ~= '' and cjson.decode(ARGV[7])
 local others = ARGV[8]
-local is_settlement = ARGV[10] ~= nil
-local keys = { stream = KEYS[3], days = KEYS[4], sums = KEYS[5], days_of_key = KEYS[6] }
 
 local known = redis.call('HMGET', KEYS[1], 'n', call_field, 'l')
 local open_calls, value = tonumber(known[1]) or 0, known[2]
@@ -863,9 +949,7 @@ local function close_call()
     for _, position in ipairs(slots) do
       if scope_at(position).known then take_slots(scope_at(position), -1) end
     end
-    redis.call('HSET', KEYS[1], 'n', 0, call_field, 'e', 'c:', 'e')
-    redis.call('PEXPIRE', KEYS[1], ended_ms)
-    redis.call('ZREM', KEYS[2], hold_id)
+    end_hold(call_field)
   else
     -- The slots of the hold are told by its first call.
     local kept = call_field == 'c:' and 'e' .. first_takes(value) or 'e'
@@ -889,18 +973,13 @@ local function answer(outcome, charged)
   return { outcome, jumps, charged, named, has_ended and 1 or 0 }
 end
 
-local function line_of_settlement(event)
-  local sums = { 1, input, output, cache_read, cache_write, used_cost, 0 }
-  return { event = event, member = ARGV[11], field = ARGV[12], other = ARGV[13], sums = sums }
-end
-
 if is_open and state == 'o' then
   -- Whoever has not heard what was granted ends it by what was asked for.
   local _, _, _, taken = unpack_call(value)
   local correction = { at = taken[1], counted = taken[2], tokens = 0, held = taken[3], spent = 0 }
   if is_settlement then correction.tokens, correction.spent = input + output, used_cost end
   local charged = correct_all(correction)
-  if is_settlement then append_line(keys, line_of_settlement(ARGV[10])) end
+  if is_settlement then append_settlement(ARGV[10]) end
   close_call()
   return answer(is_settlement and 'settled' or 'cancelled', charged)
 end
@@ -916,8 +995,8 @@ if state == 'a' then
   local correction = { at = at, counted = 0, tokens = 0, held = 0, spent = -was_charged }
   if is_settlement then correction.tokens, correction.spent = input + output, used_cost - was_charged end
   local charged = correct_all(correction)
-  count_line(keys, special.abandoned, { -1, 0, 0, 0, 0, -was_charged, 0 })
-  append_line(keys, is_settlement and line_of_settlement(ARGV[10]) or special.abandoned)
+  count_line(usage_keys, special.abandoned, { -1, 0, 0, 0, 0, -was_charged, 0 })
+  if is_settlement then append_settlement(ARGV[10]) else append_line(usage_keys, special.abandoned) end
   redis.call('HSET', KEYS[1], call_field, 'e')
   return answer(is_settlement and 'late' or 'cancelled', charged)
 end
@@ -925,7 +1004,7 @@ end
 if is_lost then
   local correction = { at = at, counted = 0, tokens = input + output, held = 0, spent = used_cost }
   local charged = correct_all(correction)
-  append_line(keys, line_of_settlement(special.lost))
+  append_settlement(special.lost)
   redis.call('HSET', KEYS[1], call_field, 'e')
   if not is_open then
     redis.call('HSET', KEYS[1], 'n', 0, 'l', 1)
@@ -1228,30 +1307,19 @@ return integer(now)
 `,
   'ledger-corrections': `-- Replaces what calls took by what they consumed, as lib/limits/counters.ts does. Stands after ledger-periods.
 
--- How much of an amount taken at this moment still counts in its cell, and where its cell stands.
+-- How much of an amount taken at this moment still counts; then, where its cell is an earlier one, these without it.
 local function returnable(scope, field, window, taken_at, amount)
   local cell = math.floor(taken_at / window.cell_ms)
-  if cell == window.cell then return math.min(amount, window.current), 0 end
-  if cell > window.cell or window.cell - cell > cells_per_window then return 0, 0 end
-  local finished = finished_of(scope, field, window)
-  for from = 1, #finished, 16 do
-    local at, count = struct.unpack('<dd', finished, from)
-    if at == cell then return math.min(amount, count), from end
-  end
-  return 0, 0
+  if cell == window.cell then return math.min(amount, window.current) end
+  if cell > window.cell or window.cell - cell > cells_per_window then return 0 end
+  return given_back(finished_of(scope, field, window), window.cell, cell, amount)
 end
 
 local function give_back(scope, field, window, taken_at, amount)
-  local given, from = returnable(scope, field, window, taken_at, amount)
+  local given, finished = returnable(scope, field, window, taken_at, amount)
   if given == 0 then return end
   window.total = window.total - given
-  if from == 0 then
-    window.current = window.current - given
-  else
-    local finished = window.finished
-    local at, count = struct.unpack('<dd', finished, from)
-    window.finished = finished:sub(1, from - 1) .. struct.pack('<dd', at, count - given) .. finished:sub(from + 16)
-  end
+  if finished then window.finished = finished else window.current = window.current - given end
   write_window(scope, field, window)
 end
 
@@ -1654,7 +1722,22 @@ local function rolled(key, field, cell_ms, cell, total, current)
     total = total - count
     from = from + 16
   end
-  return present, total, 0, earlier:sub(from)
+  -- Redis hashes every byte of a text that Lua makes.
+  return present, total, 0, from == 1 and earlier or earlier:sub(from)
+end
+
+-- Takes back what one of the earlier cells of a window still counts of an amount: how much, and the cells without it.
+local function given_back(earlier, newest, cell, amount)
+  -- It stands no further from the end than cells have passed since.
+  for from = math.max(1, #earlier - 15 - 16 * (newest - 1 - cell)), #earlier, 16 do
+    local at, count = struct.unpack('<dd', earlier, from)
+    if at == cell then
+      local given = math.min(amount, count)
+      return given, earlier:sub(1, from - 1) .. struct.pack('<dd', at, count - given) .. earlier:sub(from + 16)
+    end
+    if at > cell then break end
+  end
+  return 0, earlier
 end
 `,
   'outbox-backlog': `-- Counts the rows that may be claimed, are claimed, and come due later.

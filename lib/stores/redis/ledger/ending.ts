@@ -1,5 +1,6 @@
 import { abandonedEvent, settledEvent } from '../../../ledger/usage-lines.ts';
-import type { ScopeId } from '../../../limits/limit.ts';
+import type { ScopeId, Take } from '../../../limits/limit.ts';
+import type { UsageEvent } from '../../../usage/usage.ts';
 import type { ChargedBudget, Hold, SettleRequest, SettleResult } from '../../store.ts';
 import { quoted } from '../records/names.ts';
 import { type LedgerContext, ledgerScript, runAct } from './acts.ts';
@@ -10,19 +11,23 @@ import { type ChargedFields, chargedBudgets, type Jumps, tellJumps } from './rep
 import { readShards, writeShards } from './shards.ts';
 import { compileTakes, createTakesSplitter } from './takes.ts';
 
+/** Of a call that was ended at once: how each budget stands from which it took. */
+type EndedAtOnce = readonly number[];
+
 type EndReply =
   | readonly ['missing', Jumps, scopes: readonly string[]]
   | readonly [SettleResult['state'] | 'cancelled' | 'overtaken', Jumps, ChargedFields, others: string, hasEnded: 0 | 1];
 
-const endCallScript = ledgerScript<EndReply>(
+const endCallScript = ledgerScript<EndReply | EndedAtOnce>(
   'ledger-time',
+  'ledger-windows',
+  'ledger-usage',
+  'end-at-once',
   'ledger-holds',
   'ledger-parts',
-  'ledger-windows',
   'ledger-scopes',
   'ledger-periods',
   'ledger-corrections',
-  'ledger-usage',
   'end-call',
 );
 
@@ -33,7 +38,7 @@ interface Written {
   readonly costNanoUsd: number;
   readonly line: readonly string[];
   /** The event, should the hold be unknown. */
-  readonly lost?: string;
+  readonly lost?: UsageEvent;
 }
 
 const nothing: Written = { numbers: [], tokens: 0, costNanoUsd: 0, line: [] };
@@ -54,11 +59,13 @@ export function createEnding(context: LedgerContext, parts: Parts) {
     const byShard = splitTakes(hold.takes);
     const takes = byShard.get(home) ?? compileTakes([]);
     const others = writeShards([...byShard.keys()].filter((shard) => shard !== home));
-    const scopeIds = further === undefined ? takes.scopeIds : [...takes.scopeIds, ...further];
-    const special = further && {
-      scopes: further.map(quoted),
+    // What counts twice in one field is not to be ended at once.
+    const onlyOfHold = further ?? (takes.isPlain ? undefined : []);
+    const scopeIds = onlyOfHold === undefined ? takes.scopeIds : [...takes.scopeIds, ...onlyOfHold];
+    const special = onlyOfHold && {
+      scopes: onlyOfHold.map(quoted),
       abandoned: lineOf(abandonedEvent(hold, 0)),
-      lost: written.lost,
+      lost: written.lost && JSON.stringify(written.lost),
     };
     const keys = [
       names.hold(home, holdId),
@@ -82,10 +89,14 @@ export function createEnding(context: LedgerContext, parts: Parts) {
       others === '' ? '' : compileTakes(hold.takes).text,
       ...written.line,
     );
+    if (isEndedAtOnce(reply)) {
+      const state = written.line.length > 0 ? 'settled' : 'cancelled';
+      return { state, charged: written.costNanoUsd === 0 ? [] : chargedTakes(takes.budgets, reply) };
+    }
     if (reply[0] === 'missing') return endCall(hold, written, reply[2].map(readScope));
-    const [state, jumps, charged, named, hasEnded] = reply;
+    const [state, jumps, chargedHere, named, hasEnded] = reply;
     tellJumps(jumps, scopeIds, notify);
-    const here = chargedBudgets(charged, scopeIds);
+    const here = chargedBudgets(chargedHere, scopeIds);
     if (named === '') return { state, charged: here };
     const fate = {
       callId,
@@ -117,7 +128,7 @@ export function createEnding(context: LedgerContext, parts: Parts) {
         tokens: inputTokens + outputTokens,
         costNanoUsd,
         line: [line.event, line.member, line.field, line.other],
-        lost: JSON.stringify(lost),
+        lost,
       });
       if (state === 'settled' || state === 'late') return { state, event, charged };
       if (state === 'lost_hold') return { state, event: lost, charged };
@@ -134,4 +145,14 @@ export function createEnding(context: LedgerContext, parts: Parts) {
 function becameOf(state: SettleResult['state'] | 'cancelled' | 'overtaken'): Became {
   if (state === 'overtaken') return 'undone';
   return state === 'cancelled' ? 'cancelled' : 'settled';
+}
+
+function isEndedAtOnce(reply: EndReply | EndedAtOnce): reply is EndedAtOnce {
+  return typeof reply[0] !== 'string';
+}
+
+function chargedTakes(budgets: readonly Take[], spentNow: EndedAtOnce): readonly ChargedBudget[] {
+  return budgets.map(({ scopeId, id, periodStartMs }, at) => {
+    return { scopeId, budgetId: id, periodStartMs, spentNanoUsd: spentNow[at] ?? 0 };
+  });
 }

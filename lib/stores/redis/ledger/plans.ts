@@ -10,7 +10,7 @@ export interface PlanPart {
   readonly keys: readonly string[];
   /** Where its limits stand in the plan, by their position here. */
   readonly positions: readonly number[];
-  /** Whether no scope has two limits of one name, which would count in one field. */
+  /** As its takes are. */
   readonly isPlain: boolean;
   /** JSON. */
   readonly text: string;
@@ -57,7 +57,7 @@ export function createPlanCompiler(names: LedgerNames): (plan: AdmissionPlan, ho
       scopeIds: scopes.map(({ scopeId }) => scopeId),
       keys: scopes.map(({ key }) => key),
       positions,
-      isPlain: takes.fields.every((fields) => new Set(fields).size === fields.length),
+      isPlain: takes.isPlain,
       text: planText(plan, scopes, positions),
       takes: takes.text,
     };

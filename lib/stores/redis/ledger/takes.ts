@@ -5,7 +5,10 @@ import { fieldOf, type LedgerNames, readField, readScope } from './names.ts';
 /** What a call takes, as scripts read it and holds keep it: of each scope its name, the number of fields, the fields. */
 export interface CompiledTakes {
   readonly scopeIds: readonly ScopeId[];
-  readonly fields: readonly (readonly string[])[];
+  /** Those of budgets, in their order in the text. */
+  readonly budgets: readonly Take[];
+  /** Whether no scope has two limits of one name, which would count in one field. */
+  readonly isPlain: boolean;
   /** JSON. */
   readonly text: string;
 }
@@ -16,14 +19,19 @@ const compiledTakes = new WeakMap<readonly Take[], CompiledTakes>();
 export function compileTakes(takes: readonly Take[]): CompiledTakes {
   const existing = compiledTakes.get(takes);
   if (existing !== undefined) return existing;
-  const byScope = new Map<ScopeId, string[]>();
+  const byScope = new Map<ScopeId, Take[]>();
   for (const take of takes) {
-    const fields = byScope.get(take.scopeId);
-    if (fields === undefined) byScope.set(take.scopeId, [fieldOf(take)]);
-    else fields.push(fieldOf(take));
+    const ofScope = byScope.get(take.scopeId);
+    if (ofScope === undefined) byScope.set(take.scopeId, [take]);
+    else ofScope.push(take);
   }
-  const text = [...byScope].flatMap(([scopeId, fields]) => [quoted(scopeId), fields.length, ...fields]);
-  const compiled = { scopeIds: [...byScope.keys()], fields: [...byScope.values()], text: JSON.stringify(text) };
+  const scopes = [...byScope].map(([scopeId, ofScope]) => ({ scopeId, fields: ofScope.map(fieldOf) }));
+  const compiled = {
+    scopeIds: [...byScope.keys()],
+    budgets: [...byScope.values()].flat().filter(({ measure }) => measure === 'budget'),
+    isPlain: scopes.every(({ fields }) => new Set(fields).size === fields.length),
+    text: JSON.stringify(scopes.flatMap(({ scopeId, fields }) => [quoted(scopeId), fields.length, ...fields])),
+  };
   compiledTakes.set(takes, compiled);
   return compiled;
 }

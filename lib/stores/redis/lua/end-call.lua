@@ -1,4 +1,5 @@
--- Ends one call by a settlement or a cancellation, exactly once. The hold ends with the last of its calls.
+-- Ends one call by a settlement or a cancellation, exactly once. The hold ends with the last of its calls. Stands after
+-- end-at-once, which ends most of them.
 --
 -- KEYS[1] the hold (hash)   KEYS[2] leases of its shard   KEYS[3] stream of usage   KEYS[4] days of all keys
 -- KEYS[5] sums of the day   KEYS[6] days of the key       KEYS[7..] the scopes of takes, then further ones
@@ -9,17 +10,13 @@
 --   line as it was written when the lease ended; lost, the event of a settlement whose hold is unknown
 -- ARGV[8] nothing, or the other shards from which the call took, each before a space   ARGV[9] takes in all of them
 -- ARGV[10..] of a settlement: event, member, field and other of its line
--- Result: state (overtaken: it was cancelled before it was let in), jumps of the clock, charged budgets: position of the
---   scope, field, spent, the other shards of the hold and whether it has ended; or missing, jumps, scopes to declare:
---   ARGV[7] is needed
+-- Result: of a call that was ended at once, how each budget stands that it took from, in the order of takes. Else state
+--   (overtaken: it was cancelled before it was let in), jumps of the clock, charged budgets: position of the scope, field,
+--   spent, the other shards of the hold and whether it has ended; or missing, jumps, scopes to declare: ARGV[7] is needed
 
-local ended_ms = 3600000
-local _, at, input, output, cache_read, cache_write, used_cost = unpack(numbers)
 local hold_id, call_field = ARGV[4], 'c:' .. ARGV[5]
 local special = ARGV[7] ~= '' and cjson.decode(ARGV[7])
 local others = ARGV[8]
-local is_settlement = ARGV[10] ~= nil
-local keys = { stream = KEYS[3], days = KEYS[4], sums = KEYS[5], days_of_key = KEYS[6] }
 
 local known = redis.call('HMGET', KEYS[1], 'n', call_field, 'l')
 local open_calls, value = tonumber(known[1]) or 0, known[2]
@@ -75,9 +72,7 @@ local function close_call()
     for _, position in ipairs(slots) do
       if scope_at(position).known then take_slots(scope_at(position), -1) end
     end
-    redis.call('HSET', KEYS[1], 'n', 0, call_field, 'e', 'c:', 'e')
-    redis.call('PEXPIRE', KEYS[1], ended_ms)
-    redis.call('ZREM', KEYS[2], hold_id)
+    end_hold(call_field)
   else
     -- The slots of the hold are told by its first call.
     local kept = call_field == 'c:' and 'e' .. first_takes(value) or 'e'
@@ -101,18 +96,13 @@ local function answer(outcome, charged)
   return { outcome, jumps, charged, named, has_ended and 1 or 0 }
 end
 
-local function line_of_settlement(event)
-  local sums = { 1, input, output, cache_read, cache_write, used_cost, 0 }
-  return { event = event, member = ARGV[11], field = ARGV[12], other = ARGV[13], sums = sums }
-end
-
 if is_open and state == 'o' then
   -- Whoever has not heard what was granted ends it by what was asked for.
   local _, _, _, taken = unpack_call(value)
   local correction = { at = taken[1], counted = taken[2], tokens = 0, held = taken[3], spent = 0 }
   if is_settlement then correction.tokens, correction.spent = input + output, used_cost end
   local charged = correct_all(correction)
-  if is_settlement then append_line(keys, line_of_settlement(ARGV[10])) end
+  if is_settlement then append_settlement(ARGV[10]) end
   close_call()
   return answer(is_settlement and 'settled' or 'cancelled', charged)
 end
@@ -128,8 +118,8 @@ if state == 'a' then
   local correction = { at = at, counted = 0, tokens = 0, held = 0, spent = -was_charged }
   if is_settlement then correction.tokens, correction.spent = input + output, used_cost - was_charged end
   local charged = correct_all(correction)
-  count_line(keys, special.abandoned, { -1, 0, 0, 0, 0, -was_charged, 0 })
-  append_line(keys, is_settlement and line_of_settlement(ARGV[10]) or special.abandoned)
+  count_line(usage_keys, special.abandoned, { -1, 0, 0, 0, 0, -was_charged, 0 })
+  if is_settlement then append_settlement(ARGV[10]) else append_line(usage_keys, special.abandoned) end
   redis.call('HSET', KEYS[1], call_field, 'e')
   return answer(is_settlement and 'late' or 'cancelled', charged)
 end
@@ -137,7 +127,7 @@ end
 if is_lost then
   local correction = { at = at, counted = 0, tokens = input + output, held = 0, spent = used_cost }
   local charged = correct_all(correction)
-  append_line(keys, line_of_settlement(special.lost))
+  append_settlement(special.lost)
   redis.call('HSET', KEYS[1], call_field, 'e')
   if not is_open then
     redis.call('HSET', KEYS[1], 'n', 0, 'l', 1)

@@ -1,29 +1,18 @@
 -- Replaces what calls took by what they consumed, as lib/limits/counters.ts does. Stands after ledger-periods.
 
--- How much of an amount taken at this moment still counts in its cell, and where its cell stands.
+-- How much of an amount taken at this moment still counts; then, where its cell is an earlier one, these without it.
 local function returnable(scope, field, window, taken_at, amount)
   local cell = math.floor(taken_at / window.cell_ms)
-  if cell == window.cell then return math.min(amount, window.current), 0 end
-  if cell > window.cell or window.cell - cell > cells_per_window then return 0, 0 end
-  local finished = finished_of(scope, field, window)
-  for from = 1, #finished, 16 do
-    local at, count = struct.unpack('<dd', finished, from)
-    if at == cell then return math.min(amount, count), from end
-  end
-  return 0, 0
+  if cell == window.cell then return math.min(amount, window.current) end
+  if cell > window.cell or window.cell - cell > cells_per_window then return 0 end
+  return given_back(finished_of(scope, field, window), window.cell, cell, amount)
 end
 
 local function give_back(scope, field, window, taken_at, amount)
-  local given, from = returnable(scope, field, window, taken_at, amount)
+  local given, finished = returnable(scope, field, window, taken_at, amount)
   if given == 0 then return end
   window.total = window.total - given
-  if from == 0 then
-    window.current = window.current - given
-  else
-    local finished = window.finished
-    local at, count = struct.unpack('<dd', finished, from)
-    window.finished = finished:sub(1, from - 1) .. struct.pack('<dd', at, count - given) .. finished:sub(from + 16)
-  end
+  if finished then window.finished = finished else window.current = window.current - given end
   write_window(scope, field, window)
 end
 

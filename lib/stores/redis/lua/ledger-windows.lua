@@ -19,5 +19,20 @@ local function rolled(key, field, cell_ms, cell, total, current)
     total = total - count
     from = from + 16
   end
-  return present, total, 0, earlier:sub(from)
+  -- Redis hashes every byte of a text that Lua makes.
+  return present, total, 0, from == 1 and earlier or earlier:sub(from)
+end
+
+-- Takes back what one of the earlier cells of a window still counts of an amount: how much, and the cells without it.
+local function given_back(earlier, newest, cell, amount)
+  -- It stands no further from the end than cells have passed since.
+  for from = math.max(1, #earlier - 15 - 16 * (newest - 1 - cell)), #earlier, 16 do
+    local at, count = struct.unpack('<dd', earlier, from)
+    if at == cell then
+      local given = math.min(amount, count)
+      return given, earlier:sub(1, from - 1) .. struct.pack('<dd', at, count - given) .. earlier:sub(from + 16)
+    end
+    if at > cell then break end
+  end
+  return 0, earlier
 end
