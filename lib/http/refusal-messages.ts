@@ -46,7 +46,7 @@ export function refusalMessage(refusal: Refusal): string {
     case 'too_large':
       return `The request may take more tokens than can ever be let through: ${allowance(refusal)}. Send less, or lower its output cap.`;
     case 'budget':
-      return `Quota exhausted: the ${budget(refusal.limitName)} of ${holders[refusal.scope]} cannot pay for this request.`;
+      return `Quota exhausted: the ${budget(refusal.limitName)} of ${holders[refusal.scope]} cannot pay for this request and its longest possible answer.`;
     case 'unpriced':
       return `The model ${JSON.stringify(refusal.model)} has no price, so it cannot be used under a budget.`;
     case 'store_down':

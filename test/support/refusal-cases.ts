@@ -240,7 +240,8 @@ export const refusalCases: readonly RefusalCase[] = [
     key: { maxBudget: 0 },
     provoke: (setup) => ask(setup),
     status: 429,
-    message: 'Quota exhausted: the total budget of this API key cannot pay for this request.',
+    message:
+      'Quota exhausted: the total budget of this API key cannot pay for this request and its longest possible answer.',
     advice: noRetry,
     openai: { type: 'insufficient_quota', code: 'insufficient_quota', param: 'key:total_budget' },
     anthropic: { type: 'billing_error', code: 'budget_exhausted', status: 402 },
@@ -254,7 +255,8 @@ export const refusalCases: readonly RefusalCase[] = [
       return askTwice(setup);
     },
     status: 429,
-    message: "Quota exhausted: the monthly budget of the key's team cannot pay for this request.",
+    message:
+      "Quota exhausted: the monthly budget of the key's team cannot pay for this request and its longest possible answer.",
     // From noon of 15 June to 1 July.
     advice: { 'retry-after': String(15.5 * 24 * 3600), ...noRetry },
     openai: { type: 'insufficient_quota', code: 'insufficient_quota', param: 'team:monthly_budget' },

@@ -147,7 +147,8 @@ const table: readonly Row[] = [
   },
   {
     refusal: { kind: 'budget', scope: 'team', limitName: 'monthly_budget', limit: 25e9, retryAfterMs: 2_592_001_000 },
-    message: "Quota exhausted: the monthly budget of the key's team cannot pay for this request.",
+    message:
+      "Quota exhausted: the monthly budget of the key's team cannot pay for this request and its longest possible answer.",
     openai: [429, 'insufficient_quota', 'insufficient_quota', 'team:monthly_budget'],
     anthropic: [402, 'billing_error', 'budget_exhausted'],
     gemini: [429, 'RESOURCE_EXHAUSTED', 'BUDGET_EXHAUSTED'],
@@ -155,7 +156,8 @@ const table: readonly Row[] = [
   },
   {
     refusal: { kind: 'budget', scope: 'key', limitName: 'total_budget', limit: 0, retryAfterMs: null },
-    message: 'Quota exhausted: the total budget of this API key cannot pay for this request.',
+    message:
+      'Quota exhausted: the total budget of this API key cannot pay for this request and its longest possible answer.',
     openai: [429, 'insufficient_quota', 'insufficient_quota', 'key:total_budget'],
     anthropic: [402, 'billing_error', 'budget_exhausted'],
     gemini: [429, 'RESOURCE_EXHAUSTED', 'BUDGET_EXHAUSTED'],
