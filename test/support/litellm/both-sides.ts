@@ -33,7 +33,11 @@ export async function assertBothSidesEqual(store: Store, client: LiteLLMClient, 
   const isOurs = ({ metadata }: LiteLLMKey) => JSON.stringify(metadata).includes(`"deployment_id":"${deploymentId}"`);
   const twins = new Map(all.filter(isOurs).map((twin) => [twin.token, twin]));
   const secrets = records.flatMap((record) => secretsOf(record, nowMs));
-  assert.deepEqual([...twins.keys()].sort(), secrets.map(({ token }) => token).sort());
+  const tokens = new Set(secrets.map(({ token }) => token));
+  const missing = [...tokens].filter((token) => !twins.has(token));
+  const extra = [...twins].flatMap(([token, twin]) => (tokens.has(token) ? [] : [twin]));
+  assert.deepEqual({ missing, extra }, { missing: [], extra: [] });
+  assert.equal(twins.size, secrets.length);
   const { served, groups } = { served: [...new Set((await client.models()).map((m) => m.model_name))], groups: [] };
   for (const { record, token, endsAtMs } of secrets) {
     const theirs = twins.get(token);
