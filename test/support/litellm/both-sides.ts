@@ -34,8 +34,8 @@ export async function assertBothSidesEqual(store: Store, client: LiteLLMClient, 
   const twins = new Map(all.filter(isOurs).map((twin) => [twin.token, twin]));
   const secrets = records.flatMap((record) => secretsOf(record, nowMs));
   const tokens = new Set(secrets.map(({ token }) => token));
-  const missing = [...tokens].filter((token) => token === null || !twins.has(token));
-  const extra = [...twins].flatMap(([token, twin]) => (tokens.has(token) ? [] : [twin]));
+  const missing = [...tokens].filter((token) => !twins.has(token));
+  const extra = [...twins].flatMap(([token, twin]) => (token !== null && tokens.has(token) ? [] : [twin]));
   assert.deepEqual({ missing, extra }, { missing: [], extra: [] });
   assert.equal(twins.size, secrets.length);
   const { served, groups } = { served: [...new Set((await client.models()).map((m) => m.model_name))], groups: [] };
