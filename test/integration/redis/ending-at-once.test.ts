@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { Redis } from 'ioredis';
-import { type Limits, noLimits } from '../../../lib/limits/limit.ts';
+import { type Limits, noLimits, type ScopeId } from '../../../lib/limits/limit.ts';
 import { createPlan } from '../../../lib/limits/plan.ts';
 import { memoryStore } from '../../../lib/stores/memory/memory-store.ts';
 import { redisStore } from '../../../lib/stores/redis/redis-store.ts';
@@ -12,13 +12,13 @@ const minuteMs = 60_000;
 const beganAtMs = Date.UTC(2026, 0, 15, 12);
 const limits = { ...noLimits, rpmLimit: 100, tpmLimit: 10_000, maxParallelRequests: 9, maxBudgetNanoUsd: 1_000_000 };
 
-/** A key on a store whose clock stands still unless it is moved. */
-async function knownKey(store: Store, ofKey: Limits = limits) {
+/** Calls of a key that are held against one scope, on a store whose clock stands still unless it is moved. */
+async function knownKey(store: Store, ofScope: Limits = limits, scopeId: ScopeId = 'key:one') {
   let nowMs = beganAtMs;
   let holds = 0;
   const notices: StoreNotice[] = [];
   store.open({ clock: () => nowMs, logger: console, onNotice: (notice) => notices.push(notice) });
-  const scope = { scopeId: 'key:one', revision: 1, anchorMs: 0, rateLimitEnabled: true, limits: ofKey } as const;
+  const scope = { scopeId, revision: 1, anchorMs: 0, rateLimitEnabled: true, limits: ofScope } as const;
   const admit = (tokens: number) => {
     holds += 1;
     return store.admit({
@@ -51,7 +51,7 @@ async function knownKey(store: Store, ofKey: Limits = limits) {
     },
     /** Without what counts nothing. */
     async standing() {
-      const [balance] = await store.balances(['key:one']);
+      const [balance] = await store.balances([scopeId]);
       const windows = balance?.windows.map(({ id, used }) => [id, used] as const) ?? [];
       return { ...balance, windows: new Map(windows.filter(([, used]) => used !== 0)) };
     },
@@ -85,8 +85,8 @@ describe('redisStore: the end of a call', () => {
   afterEach(() => store.close());
 
   async function scopeKey(): Promise<string> {
-    const [key] = await client.keys(`${prefix}*s:key:one`);
-    return key ?? assert.fail('The key has no counters');
+    const [key] = await client.keys(`${prefix}*s:*`);
+    return key ?? assert.fail('Nothing is counted');
   }
 
   /** How often a script had Redis do what. */
@@ -98,9 +98,9 @@ describe('redisStore: the end of a call', () => {
   }
 
   /** The same acts have the same answers, and leave the same. */
-  async function agreesWithMemory(acts: (key: Key) => Promise<unknown>, ofKey?: Limits): Promise<void> {
+  async function agreesWithMemory(acts: (key: Key) => Promise<unknown>, ofScope?: Limits): Promise<void> {
     const told = async (ofStore: Store) => {
-      const key = await knownKey(ofStore, ofKey);
+      const key = await knownKey(ofStore, ofScope);
       const answers = await acts(key);
       return {
         answers,
@@ -177,7 +177,7 @@ describe('redisStore: the end of a call', () => {
   });
 
   it('leaves a scope alone that the ledger has forgotten', async () => {
-    const key = await knownKey(store);
+    const key = await knownKey(store, { ...noLimits, maxParallelRequests: 9 }, 'user:ann');
     const hold = await key.hold(50);
     const forgotten = await scopeKey();
     await client.del(forgotten);
