@@ -12,14 +12,16 @@ export async function openRedis(url: string, prefix?: string) {
     connectTimeout: 5000,
     retryStrategy: (attempt) => Math.min(attempt * 50, 250),
   });
+  const store = redisStore({ client, prefix });
   try {
     // Rejects at the first error.
     await once(client, 'ready');
+    await store.ping();
   } catch (cause) {
     client.disconnect();
     throw noAnswer('REDIS_URL', 'Redis', cause);
   }
   // The service tells of calls that fail. Without a listener the driver would print each error, with the address in it.
   client.on('error', () => undefined);
-  return { store: redisStore({ client, prefix }), close: async () => client.disconnect() };
+  return { store, close: async () => client.disconnect() };
 }

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Cluster, Redis } from 'ioredis';
 import { Cluster as Cluster5 } from 'ioredis5';
+import { openRedis } from '../../../lib/gateway/redis-half.ts';
 import { failureReason } from '../../../lib/stores/failure-reason.ts';
 import type { RedisClient } from '../../../lib/stores/redis/client.ts';
 import { createRedisLedger } from '../../../lib/stores/redis/ledger.ts';
@@ -60,6 +61,20 @@ describe('redisStore: Cluster', () => {
     const wrong = answers.filter((reason) => reason !== undefined);
     assert.equal(wrong.length, cluster.nodes.length - 1);
     for (const reason of wrong) assert.match(reason, /one node of a Cluster.* pass a Cluster of ioredis/);
+  });
+
+  it('keeps a gateway from starting on a node that has not the records', async () => {
+    const answers = await Promise.all(
+      cluster.nodes.map(({ host, port }) =>
+        openRedis(`redis://${host}:${port}`, newPrefix()).then(
+          ({ close }) => close(),
+          ({ message }) => message,
+        ),
+      ),
+    );
+    const refused = answers.filter((message) => message !== undefined);
+    assert.equal(refused.length, cluster.nodes.length - 1);
+    for (const message of refused) assert.match(message, /^REDIS_URL: .*one node of a Cluster/);
   });
 
   it('keeps as many usage events of all shards together as it is told, the latest of each', async () => {
