@@ -1,3 +1,4 @@
+import { StoreUnavailableError } from '../../../errors.ts';
 import type { Clamp, ScopeId } from '../../../limits/limit.ts';
 import type { AdmitRequest, ExtendRequest } from '../../store.ts';
 import { quoted } from '../records/names.ts';
@@ -86,7 +87,7 @@ export function createAskPart(context: LedgerContext, expiry: Expiry, copies: Fe
     call: Call,
     asked: PartAsked,
     further: readonly ScopeId[] = [],
-    isSecondTry = false,
+    tried: { readonly hasSwept?: boolean; readonly hasCopied?: boolean } = {},
   ): Promise<PartVerdict> {
     const { request, compiled, holdId, leaseMs } = call;
     const { plan, subject, trace, onAbandoned, amounts } = request;
@@ -117,9 +118,9 @@ export function createAskPart(context: LedgerContext, expiry: Expiry, copies: Fe
       case 'refused': {
         const [outcome, , by, retryMs, remaining, isOver] = reply;
         // A hold whose lease is over may stand in the way.
-        if (isOver === 1 && !isSecondTry) {
+        if (isOver === 1 && !tried.hasSwept) {
           await expiry.sweepShards([part.shard], 64);
-          return askPart(call, asked, further, true);
+          return askPart(call, asked, further, { ...tried, hasSwept: true });
         }
         return { outcome, by, retryAfterMs: retryMs < 0 ? null : retryMs, remaining };
       }
@@ -131,11 +132,12 @@ export function createAskPart(context: LedgerContext, expiry: Expiry, copies: Fe
         const missing = new Set(reply[2].map((position) => scopeAt(position, scopeIds)));
         const scopes = plan.scopes.filter(({ scopeId }) => missing.has(scopeId));
         const unknown = await copies.copyMissing(part.shard, scopes);
-        if (unknown.length === 0) return askPart(call, asked, further, isSecondTry);
-        return { outcome: 'unseeded', scopeIds: unknown };
+        if (unknown.length > 0) return { outcome: 'unseeded', scopeIds: unknown };
+        if (tried.hasCopied) throw new StoreUnavailableError('Redis does not keep the copy of a fence');
+        return askPart(call, asked, further, { ...tried, hasCopied: true });
       }
       case 'missing':
-        return askPart(call, asked, [...further, ...new Set(reply[2].map(readScope))], isSecondTry);
+        return askPart(call, asked, [...further, ...new Set(reply[2].map(readScope))], tried);
       case 'over':
         await expiry.endHold(part.shard, holdId);
         return { outcome: 'hold_ended' };
