@@ -204,6 +204,28 @@ describe('redisStore: counters in several slots', () => {
     assert.ok((await client.pttl(`${prefix}${tagOf(keyScope)}:f:team:red`)) > 24 * hourMs);
   });
 
+  it('the clock of the home decides in which period a call falls, where those of two nodes differ', async () => {
+    const daily = { ...budget, budgetDuration: 'daily' } as const;
+    const caller = await spreadCaller({ key: daily, team: daily });
+    const midnightMs = Date.UTC(2026, 0, 16);
+    session.clock.set(midnightMs - secondMs);
+    const plan = caller.plan();
+    const mintedAtMs = session.clock.now();
+    // The team is asked before the home, and has a clock that is ahead.
+    session.clock.set(midnightMs + 1);
+    fateOf = (keys) => (isIn(keys, 'team:red') ? async () => session.clock.set(midnightMs - 1) : 'done');
+    const verdict = await caller.admit({ costUsd: 1, plan, mintedAtMs });
+    assert.equal(verdict.outcome, 'admitted');
+    fateOf = () => 'done';
+    session.clock.set(midnightMs + 1);
+    assert.equal((await caller.admit({ costUsd: 1, plan })).outcome, 'stale_clock');
+    for (const scopeId of [keyScope, 'team:red'] as const) {
+      assert.deepEqual((await standingOf(session.store, scopeId)).budgets, {
+        'main from 2026-01-15': { spent: 0, held: 1 },
+      });
+    }
+  });
+
   it('a slot that keeps no copies lets nothing in, and does not ask for ever', async () => {
     const caller = await createKnownCaller(session, keyWith(budget), limited('team:red'));
     fateOf = async (keys): Promise<ScriptFate> => {

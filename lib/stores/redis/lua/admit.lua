@@ -76,8 +76,10 @@ for position = 1, scope_count do
   end
 end
 if #unseeded > 0 then return { 'unseeded', jumps, unseeded } end
-if not_after >= 0 and now >= not_after then return { 'expired', jumps } end
-if now < valid_from or now >= valid_until then return { 'stale_clock', jumps, now } end
+-- Elsewhere it is the clock of the home that decides, which is asked last: two that differ would never both agree to a plan
+-- at the end of a period.
+if not is_elsewhere and not_after >= 0 and now >= not_after then return { 'expired', jumps } end
+if not is_elsewhere and (now < valid_from or now >= valid_until) then return { 'stale_clock', jumps, now } end
 
 local function is_taken(scope, field)
   for _, taken in ipairs(replaced.fields[scope.position] or {}) do
@@ -155,7 +157,7 @@ if is_too_large or #refusing > 0 then
     local limit, amount, kind = plan[limits_at + index], amount_of(index), kinds[index]
     if limit == 0 or amount > limit then return -1 end
     if kind == 'o' then return slot_retry_ms end
-    if kind == 'b' then return ends[index] < 0 and -1 or ends[index] - now end
+    if kind == 'b' then return ends[index] < 0 and -1 or math.max(0, ends[index] - now) end
     return wait_for_room(scope_of[index], plan[fields_at + index], counters[index], amount - credits[index], limit)
   end
 
