@@ -1414,7 +1414,7 @@ local function over_until() return '(' .. string.format('%.0f', now + 1) end
 --   d:<call>: of a call that ended, until all of them have followed: s (settled), c (cancelled), a (abandoned) or u (it
 --     was never let in); then, packed, tokens and cost that were charged; then its takes in all shards, as JSON
 --
--- Once a hold has ended, the first call of a part keeps its takes as an open one does, and after what it was charged.
+-- Of the first call a part keeps the takes after its end, too: behind the e, or behind what an abandoned one was charged.
 
 -- When those that ended a call and are to tell the others are taken for dead.
 local followed_after_ms = 10000
