@@ -8,11 +8,11 @@ import { givenInstants, type LedgerContext } from './ledger/acts.ts';
 import { createAdmitting } from './ledger/admitting.ts';
 import { createEnding } from './ledger/ending.ts';
 import { createUsageEvents } from './ledger/events.ts';
-import { createFenceCopies } from './ledger/fence-copies.ts';
 import { createFencing } from './ledger/fencing.ts';
 import { createLeases } from './ledger/leases.ts';
 import { ledgerNames } from './ledger/names.ts';
-import { createParts } from './ledger/parts.ts';
+import { createFenceCopies } from './ledger/spread/fence-copies.ts';
+import { createParts } from './ledger/spread/parts.ts';
 import { createUsageSums } from './ledger/sums.ts';
 import { asked, createScriptRunner } from './script.ts';
 

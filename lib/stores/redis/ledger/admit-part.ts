@@ -4,11 +4,11 @@ import type { AdmitRequest, ExtendRequest } from '../../store.ts';
 import { quoted } from '../records/names.ts';
 import { type LedgerContext, ledgerScript, runAct } from './acts.ts';
 import { type CallBody, type CallNumbers, readBody, writeBody } from './bodies.ts';
-import type { FenceCopies } from './fence-copies.ts';
 import { fieldOf, readScope } from './names.ts';
 import type { CompiledPlan, PlanPart } from './plans.ts';
 import { type Jumps, scopeAt, tellJumps } from './replies.ts';
-import { writeShards } from './shards.ts';
+import type { FenceCopies } from './spread/fence-copies.ts';
+import { writeShards } from './spread/shards.ts';
 
 /** Ends holds of these shards whose lease is over. */
 export interface Expiry {

@@ -1,12 +1,12 @@
 import type { AdmitRequest, AdmitVerdict, ExtendRequest } from '../../store.ts';
 import type { LedgerContext } from './acts.ts';
 import { type Call, createAskPart, type Expiry } from './admit-part.ts';
-import { createAdmittingInShards } from './admitting-in-shards.ts';
 import { createAdmittingTogether } from './admitting-together.ts';
-import type { FenceCopies } from './fence-copies.ts';
-import { type DrawNonce, merged } from './part-verdicts.ts';
-import type { Parts } from './parts.ts';
 import { createPlanCompiler } from './plans.ts';
+import { createAdmittingInShards } from './spread/admitting.ts';
+import type { FenceCopies } from './spread/fence-copies.ts';
+import { type DrawNonce, merged } from './spread/part-verdicts.ts';
+import type { Parts } from './spread/parts.ts';
 import { admitted, finite } from './verdicts.ts';
 
 export interface AdmittingOptions {

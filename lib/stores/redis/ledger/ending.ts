@@ -6,9 +6,9 @@ import { quoted } from '../records/names.ts';
 import { type LedgerContext, ledgerScript, runAct } from './acts.ts';
 import { lineOf, sumsKeys } from './lines.ts';
 import { readScope } from './names.ts';
-import type { Became, Parts } from './parts.ts';
 import { type ChargedFields, chargedBudgets, type Jumps, tellJumps } from './replies.ts';
-import { readShards, writeShards } from './shards.ts';
+import type { Became, Parts } from './spread/parts.ts';
+import { readShards, writeShards } from './spread/shards.ts';
 import { compileTakes, createTakesSplitter } from './takes.ts';
 
 /** Of a call that was ended at once: how each budget stands from which it took. */

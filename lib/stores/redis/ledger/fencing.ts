@@ -1,9 +1,9 @@
 import type { BudgetCarry, ScopeId } from '../../../limits/limit.ts';
 import type { Fence } from '../../combinable.ts';
 import { type LedgerContext, ledgerScript, runAct } from './acts.ts';
-import type { FenceCopies } from './fence-copies.ts';
 import { dayMs } from './lines.ts';
 import { budgetField } from './names.ts';
+import type { FenceCopies } from './spread/fence-copies.ts';
 
 const fenceScript = ledgerScript<'fenced' | 'already' | 'unknown'>(
   'ledger-time',

@@ -5,10 +5,10 @@ import { quoted } from '../records/names.ts';
 import { type LedgerContext, ledgerScript, runAct } from './acts.ts';
 import { lineOf, sumsKeys } from './lines.ts';
 import { fieldOf } from './names.ts';
-import type { Fate, Parts } from './parts.ts';
 import { type FoundHold, type HoldPlace, readHold } from './reading.ts';
 import { type ChargedFields, chargedBudgets, type Jumps, tellJumps } from './replies.ts';
-import { readShards, writeShards } from './shards.ts';
+import type { Fate, Parts } from './spread/parts.ts';
+import { readShards, writeShards } from './spread/shards.ts';
 import { compileTakes } from './takes.ts';
 
 type FoundDue = readonly [holdId: string, endsAtMs: string];

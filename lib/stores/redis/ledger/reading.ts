@@ -3,7 +3,7 @@ import type { AdmitRequest, Hold } from '../../store.ts';
 import { unquoted } from '../records/names.ts';
 import { type LedgerContext, ledgerScript, runAct } from './acts.ts';
 import { type CallNumbers, holdOf, readBody } from './bodies.ts';
-import { readShards } from './shards.ts';
+import { readShards } from './spread/shards.ts';
 import { readTakes } from './takes.ts';
 
 type FoundCall = readonly [callId: string, CallNumbers, body: string];

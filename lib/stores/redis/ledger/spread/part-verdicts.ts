@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto';
-import type { AdmissionPlan, ScopeId } from '../../../limits/limit.ts';
-import type { AdmitVerdict } from '../../store.ts';
-import type { Call, PartVerdict } from './admit-part.ts';
-import type { PlanPart } from './plans.ts';
-import { admitted, finite } from './verdicts.ts';
+import type { AdmissionPlan, ScopeId } from '../../../../limits/limit.ts';
+import type { AdmitVerdict } from '../../../store.ts';
+import type { Call, PartVerdict } from '../admit-part.ts';
+import type { PlanPart } from '../plans.ts';
+import { admitted, finite } from '../verdicts.ts';
 
 /** What a shard says of its part of a plan. */
 export interface Asked {

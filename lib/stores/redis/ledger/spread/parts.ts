@@ -1,11 +1,11 @@
-import type { ScopeId, Take } from '../../../limits/limit.ts';
-import type { ChargedBudget, Hold } from '../../store.ts';
-import { quoted, unquoted } from '../records/names.ts';
-import { type LedgerContext, ledgerScript, runAct } from './acts.ts';
-import { fieldOf, readScope } from './names.ts';
-import { type FoundHold, type HoldPlace, readHold } from './reading.ts';
-import { type ChargedFields, chargedBudgets, type Jumps, tellJumps } from './replies.ts';
-import { readTakes } from './takes.ts';
+import type { ScopeId, Take } from '../../../../limits/limit.ts';
+import type { ChargedBudget, Hold } from '../../../store.ts';
+import { quoted, unquoted } from '../../records/names.ts';
+import { type LedgerContext, ledgerScript, runAct } from '../acts.ts';
+import { fieldOf, readScope } from '../names.ts';
+import { type FoundHold, type HoldPlace, readHold } from '../reading.ts';
+import { type ChargedFields, chargedBudgets, type Jumps, tellJumps } from '../replies.ts';
+import { readTakes } from '../takes.ts';
 
 /** What became of a call at home. */
 export type Became = 'settled' | 'abandoned' | 'cancelled' | 'replaced' | 'undone';

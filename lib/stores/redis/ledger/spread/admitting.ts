@@ -1,10 +1,10 @@
-import type { Clamp } from '../../../limits/limit.ts';
-import type { AdmitVerdict } from '../../store.ts';
-import type { AskPart, Call, PartVerdict } from './admit-part.ts';
-import type { LedgerNames } from './names.ts';
+import type { Clamp } from '../../../../limits/limit.ts';
+import type { AdmitVerdict } from '../../../store.ts';
+import type { AskPart, Call, PartVerdict } from '../admit-part.ts';
+import type { LedgerNames } from '../names.ts';
+import type { PlanPart } from '../plans.ts';
 import { type Asked, type DrawNonce, granted, merged } from './part-verdicts.ts';
 import type { Parts } from './parts.ts';
-import type { PlanPart } from './plans.ts';
 import { createSuspects } from './suspects.ts';
 
 export interface ShardsOptions {

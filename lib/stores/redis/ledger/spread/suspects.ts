@@ -1,4 +1,4 @@
-import type { CompiledPlan, PlanPart } from './plans.ts';
+import type { CompiledPlan, PlanPart } from '../plans.ts';
 
 /**
  * Shards that have just refused calls which others had let in: asked before the others, they spare them the taking and

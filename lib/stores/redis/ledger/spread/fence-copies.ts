@@ -1,5 +1,5 @@
-import type { PlannedScope, ScopeId } from '../../../limits/limit.ts';
-import { type LedgerContext, ledgerScript } from './acts.ts';
+import type { PlannedScope, ScopeId } from '../../../../limits/limit.ts';
+import { type LedgerContext, ledgerScript } from '../acts.ts';
 
 const copyFenceScript = ledgerScript<null>('copy-fence');
 const raiseFenceScript = ledgerScript<number | null>('raise-fence');
