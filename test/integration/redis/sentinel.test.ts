@@ -128,7 +128,7 @@ describe('redisStore: Sentinel', function () {
         await spend(keys, keyId, 0.25);
         const hold = admittedHold(await keys.admit(call(keyId, { costUsd: 0.5 })));
         assert.equal((await there.keys.verify(secret)).valid, true);
-        assert.equal(await client.wait(1, 5000), 1);
+        assert.equal(await answerOf(() => client.wait(1, 500)), 1);
         assert.ok((await cachedScripts(redis.primary)) > 0);
         assert.equal(await cachedScripts(redis.replica), 0);
         for (const { notices } of [here, there]) notices.length = 0;
@@ -169,7 +169,7 @@ describe('redisStore: Sentinel', function () {
         const { keys } = here;
         const { secret } = await keys.create({ name: 'a', models: ['*'] });
         assert.equal((await there.keys.verify(secret)).valid, true);
-        assert.equal(await here.client.wait(1, 5000), 1);
+        assert.equal(await answerOf(() => here.client.wait(1, 500)), 1);
         for (const { notices } of [here, there]) notices.length = 0;
         process.kill(redis.primary.pid(), 'SIGSTOP');
         try {

@@ -19,14 +19,10 @@ export async function redisWithReplica({ lagMs = 0 }: { readonly lagMs?: number 
   const [primary, replica] = await Promise.all([ownRedisServer(), ownRedisServer()]);
   // Where nothing is to be delayed, the replica names the primary itself: so Sentinel wants it.
   const link = lagMs > 0 ? await tcpProxy(primary.port) : undefined;
-  await withRedis(replica.port, async (redis) => {
-    await redis.replicaof('127.0.0.1', link?.port ?? primary.port);
-    const endMs = performance.now() + patienceMs;
-    while (!(await redis.info('replication')).includes('master_link_status:up')) {
-      if (performance.now() > endMs) throw new Error('The replica did not catch up');
-      await sleep(50);
-    }
-  });
+  await withRedis(replica.port, (redis) => redis.replicaof('127.0.0.1', link?.port ?? primary.port));
+  // The primary counts on a replica that has caught up no sooner than it has said so.
+  await untilReplication(replica, 'master_link_status:up');
+  await untilReplication(primary, 'state=online');
   link?.fail({ type: 'slow', delayMs: lagMs });
   const proxy = await tcpProxy(primary.port);
   return {
@@ -42,4 +38,14 @@ export async function redisWithReplica({ lagMs = 0 }: { readonly lagMs?: number 
       await Promise.all([proxy.close(), link?.close(), primary.stop(), replica.stop()]);
     },
   };
+}
+
+async function untilReplication({ port }: RedisServer, says: string): Promise<void> {
+  await withRedis(port, async (redis) => {
+    const endMs = performance.now() + patienceMs;
+    while (!(await redis.info('replication')).includes(says)) {
+      if (performance.now() > endMs) throw new Error('The replica did not catch up');
+      await sleep(50);
+    }
+  });
 }
