@@ -13,3 +13,11 @@ export async function eventually(holds: () => boolean | Promise<boolean>, what =
     await turn();
   }
 }
+
+/** Whether a call has an answer, and no error. */
+export async function answers(call: () => Promise<unknown>): Promise<boolean> {
+  return call().then(
+    () => true,
+    () => false,
+  );
+}

@@ -1994,8 +1994,8 @@ return 'renewed'
 --
 -- KEYS[1] the hold (hash)   KEYS[2] leases of its shard (sorted set)
 -- ARGV[2] id of the hold   ARGV[3..] ids of calls that others have, and that cannot come later than now
--- Result: whether it is open, end of its lease ('': none), whether that is over, its other shards, calls: id, how it
---   stands (o, r, s, c, a; u: never let in), tokens and cost that were charged, takes (JSON; '': not kept)
+-- Result: whether it is open, end of its lease ('': none), whether that is over, calls: id, how it stands
+--   (o, r, s, c, a; u: never let in), tokens and cost that were charged, takes (JSON; '': not kept)
 
 local ended_ms = 3600000
 for index = 3, #ARGV do
@@ -2024,7 +2024,7 @@ for field, value in pairs(values) do
 end
 local ends = redis.call('ZSCORE', KEYS[2], ARGV[2])
 local is_open = (tonumber(values.n) or 0) > 0
-return { is_open and 1 or 0, ends or '', ends and is_over(ends) and 1 or 0, values.p or '', calls }
+return { is_open and 1 or 0, ends or '', ends and is_over(ends) and 1 or 0, calls }
 `,
   'touch-key': `-- Moves the last use of a key forward.
 --

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { Redis } from 'ioredis';
 import { createVirtualKeys } from '../../../lib/index.ts';
 import { redisStore } from '../../../lib/stores/redis/redis-store.ts';
-import { eventually } from '../../support/eventually.ts';
+import { answers, eventually } from '../../support/eventually.ts';
 import { testLog } from '../../support/service.ts';
 import { newPrefix } from '../../support/services/random-name.ts';
 import { ownRedisServer, type RedisServer } from '../../support/services/redis-server.ts';
@@ -25,13 +25,6 @@ function serviceAt(url: string) {
       client.disconnect();
     },
   };
-}
-
-async function answers(call: () => Promise<unknown>): Promise<boolean> {
-  return call().then(
-    () => true,
-    () => false,
-  );
 }
 
 describe('redisStore: outages', () => {

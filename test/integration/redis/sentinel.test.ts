@@ -4,7 +4,7 @@ import { Redis as Redis5 } from 'ioredis5';
 import { createVirtualKeys, type VirtualKeys } from '../../../lib/index.ts';
 import { redisStore } from '../../../lib/stores/redis/redis-store.ts';
 import type { Store, StoreNotice } from '../../../lib/stores/store.ts';
-import { eventually } from '../../support/eventually.ts';
+import { answers, eventually } from '../../support/eventually.ts';
 import { admittedHold, call, spend, testLog, withoutNotices } from '../../support/service.ts';
 import { newPrefix } from '../../support/services/random-name.ts';
 import { redisWithSentinels, type WatchedRedis } from '../../support/services/redis-sentinels.ts';
@@ -54,13 +54,6 @@ async function startProcess(client: Redis, prefix: string): Promise<Process> {
       client.disconnect();
     },
   };
-}
-
-async function answers(call: () => Promise<unknown>): Promise<boolean> {
-  return call().then(
-    () => true,
-    () => false,
-  );
 }
 
 /** Asks until there is an answer. */

@@ -8,7 +8,7 @@ import { fieldOf } from './names.ts';
 import { type FoundHold, type HoldPlace, readHold } from './reading.ts';
 import { type ChargedFields, chargedBudgets, type Jumps, tellJumps } from './replies.ts';
 import type { Fate, Parts } from './spread/parts.ts';
-import { readShards, writeShards } from './spread/shards.ts';
+import { otherShards, readShards, writeShards } from './spread/shards.ts';
 import { compileTakes } from './takes.ts';
 
 type FoundDue = readonly [holdId: string, endsAtMs: string];
@@ -56,9 +56,7 @@ export function createLeases(context: LedgerContext, parts: Parts) {
     const isHere = ({ scopeId }: { readonly scopeId: ScopeId }) => names.shardOf(scopeId) === shard;
     const calls = found.calls.map(({ hold, onAbandoned }) => {
       const event = abandonedEvent(hold, onAbandoned === 'charge' ? hold.amounts.costNanoUsd : 0);
-      const others = new Set(hold.takes.map(({ scopeId }) => names.shardOf(scopeId)));
-      others.delete(shard);
-      return { hold, event, takes: hold.takes.filter(isHere), others };
+      return { hold, event, takes: hold.takes.filter(isHere), others: otherShards(names, hold.takes, shard) };
     });
     const taken = calls.flatMap(({ takes }) => takes.map(({ scopeId }) => scopeId));
     const scopeIds = [...new Set([...found.slots, ...taken])];
@@ -82,7 +80,7 @@ export function createLeases(context: LedgerContext, parts: Parts) {
         charged: event.costNanoUsd,
         takes: takes.map((take) => ({ position: positionOf(take.scopeId), field: fieldOf(take) })),
         line: lineOf(event),
-        ...(others.size > 0 && { others: writeShards(others), all: compileTakes(hold.takes).text }),
+        ...(others.length > 0 && { others: writeShards(others), all: compileTakes(hold.takes).text }),
       })),
     };
     const texts = [...usageBounds, holdId, JSON.stringify(expected)];

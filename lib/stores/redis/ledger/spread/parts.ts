@@ -6,6 +6,7 @@ import { fieldOf, readScope } from '../names.ts';
 import { type FoundHold, type HoldPlace, readHold } from '../reading.ts';
 import { type ChargedFields, chargedBudgets, type Jumps, tellJumps } from '../replies.ts';
 import { readTakes } from '../takes.ts';
+import { otherShards } from './shards.ts';
 
 /** What became of a call at home. */
 export type Became = 'settled' | 'abandoned' | 'cancelled' | 'replaced' | 'undone';
@@ -42,7 +43,6 @@ type StandReply = readonly [
   isOpen: 0 | 1,
   leaseEndsMs: string,
   isOver: 0 | 1,
-  others: string,
   calls: readonly (readonly [callId: string, stands: Stands, tokens: number, costNanoUsd: number, takes: string])[],
 ];
 
@@ -102,7 +102,7 @@ export function createParts(context: LedgerContext) {
   async function standing(home: HoldPlace, asked: readonly string[]) {
     const { shard, holdId } = home;
     const keys = [names.hold(shard, holdId), names.leases(shard)];
-    const [isOpen, leaseEnds, isOver, others, calls] = await runAct(
+    const [isOpen, leaseEnds, isOver, calls] = await runAct(
       context,
       standScript,
       keys,
@@ -117,7 +117,7 @@ export function createParts(context: LedgerContext) {
       costNanoUsd,
       takes: takes === '' ? [] : readTakes(takes),
     }));
-    return { isOpen: isOpen === 1, leaseEndsMs: Number(leaseEnds), isOver: isOver === 1, others, stands };
+    return { isOpen: isOpen === 1, leaseEndsMs: Number(leaseEnds), isOver: isOver === 1, stands };
   }
 
   async function forget(home: HoldPlace, followed: readonly (readonly [callId: string, how: Stands])[]): Promise<void> {
@@ -185,10 +185,8 @@ export function createParts(context: LedgerContext) {
     async replaceFirst(hold: Hold): Promise<void> {
       const { holdId, takes } = hold;
       const home = names.homeOf(hold);
-      const others = new Set(takes.map(({ scopeId }) => names.shardOf(scopeId)));
-      others.delete(home);
       const first = { callId: '', became: 'replaced', tokens: 0, costNanoUsd: 0, takes } as const;
-      await tellOthers({ shard: home, holdId }, [...others], [first], undefined);
+      await tellOthers({ shard: home, holdId }, otherShards(names, takes, home), [first], undefined);
     },
 
     /** Takes back what a call took in shards that let it in before another did not. */
